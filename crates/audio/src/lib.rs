@@ -1,0 +1,1 @@
+//! Sound into 16 kHz mono samples: microphone capture, resampling, file decoding, voice activity.

@@ -1,0 +1,1 @@
+//! Whisper's encoder and decoder on the CPU.

@@ -1,0 +1,1 @@
+//! The one place that knows every backend: from a model file to a loaded engine.

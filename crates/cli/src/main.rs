@@ -1,0 +1,2 @@
+//! The `amanuensis` command.
+fn main() {}

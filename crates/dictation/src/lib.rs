@@ -1,0 +1,1 @@
+//! The dictation session: from a pressed button to committed words, with no user interface in it.

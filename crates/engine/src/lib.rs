@@ -1,0 +1,1 @@
+//! One engine for every request: queue, mel, encoder, decoder, results in order.

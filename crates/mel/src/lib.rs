@@ -1,0 +1,1 @@
+//! OpenAI's log-mel spectrogram, written straight into the caller's buffer.

@@ -1,0 +1,240 @@
+//! What a device must do: encode windows, and decode tokens against an encoded window.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Dims, TokenId};
+
+/// A log-mel window as the encoder reads it, wherever it lies and whichever way round.
+///
+/// *Shape*: `[frames, n_mels]`; element `(frame, bin)` is `data[frame * frame_stride + bin * bin_stride]`.
+#[derive(Debug, Clone, Copy)]
+pub struct MelView<'a> {
+    data: &'a [f32],
+    frames: usize,
+    n_mels: usize,
+    frame_stride: usize,
+    bin_stride: usize,
+}
+
+impl<'a> MelView<'a> {
+    /// A view of `[frames, n_mels]`, bins adjacent. `None` if `data` is too short.
+    pub fn by_frame(data: &'a [f32], frames: usize, n_mels: usize) -> Option<Self> {
+        (data.len() >= frames.checked_mul(n_mels)?).then_some(Self {
+            data,
+            frames,
+            n_mels,
+            frame_stride: n_mels,
+            bin_stride: 1,
+        })
+    }
+
+    /// A view of `[n_mels, frames]`, frames adjacent, as OpenAI stores it. `None` if `data` is too short.
+    pub fn by_bin(data: &'a [f32], frames: usize, n_mels: usize) -> Option<Self> {
+        (data.len() >= frames.checked_mul(n_mels)?).then_some(Self {
+            data,
+            frames,
+            n_mels,
+            frame_stride: 1,
+            bin_stride: frames,
+        })
+    }
+
+    /// Mel frames.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Mel bins.
+    pub fn n_mels(&self) -> usize {
+        self.n_mels
+    }
+
+    /// Encoder positions that the window becomes: half the frames, rounded up.
+    pub fn positions(&self) -> usize {
+        self.frames.div_ceil(2)
+    }
+
+    /// Distance between the same bin of neighbouring frames, in elements.
+    pub fn frame_stride(&self) -> usize {
+        self.frame_stride
+    }
+
+    /// Distance between neighbouring bins of a frame, in elements.
+    pub fn bin_stride(&self) -> usize {
+        self.bin_stride
+    }
+
+    /// The elements under the view.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+}
+
+/// Which device does the work, and why that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Short stable name: `cpu`, `npu`, `npu-simulated`.
+    pub name: String,
+    /// What a person should know: instruction set and number type, or the NPU's name.
+    pub detail: String,
+}
+
+/// What one call of [`Encoder::encode`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeReport {
+    /// The device that really did it.
+    pub device: DeviceInfo,
+    /// Time during which that device was busy with it.
+    pub busy: Duration,
+    /// Why another device than the preferred one did it.
+    pub fallback: Option<String>,
+}
+
+/// Why a backend could not compute.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The caller passed a shape that the model does not have.
+    #[error("the {what} has {found} values where the model needs {expected}")]
+    Shape {
+        /// What was passed.
+        what: &'static str,
+        /// Values found.
+        found: usize,
+        /// Values expected.
+        expected: usize,
+    },
+    /// Token sequence longer than the model's text context.
+    #[error("{tokens} tokens do not fit the model's text context of {limit}")]
+    TooManyTokens {
+        /// Tokens after the call.
+        tokens: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// More decoding rows than the decoder was made for.
+    #[error("{rows} rows asked for where the decoder holds {limit}")]
+    TooManyRows {
+        /// Rows asked for.
+        rows: usize,
+        /// Rows the decoder was made for.
+        limit: usize,
+    },
+    /// The results are not numbers: the weights are damaged.
+    #[error("the model computes values that are not numbers; the model file is probably damaged")]
+    NotFinite,
+    /// The device failed and no other may be used.
+    #[error("{device} failed: {reason}")]
+    Device {
+        /// The device's name.
+        device: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Turns log-mel windows into encoder output. One owner at a time: it serialises its device.
+pub trait Encoder: Send {
+    /// The model's dimensions.
+    fn dims(&self) -> &Dims;
+
+    /// The device that is meant to do the work.
+    fn device(&self) -> DeviceInfo;
+
+    /// How many windows one call can take with gain; 1 where windows gain nothing from each other.
+    fn max_batch(&self) -> usize {
+        1
+    }
+
+    /// Encodes each window into the output of the same index.
+    ///
+    /// *Shape*: window `[frames, n_mels]`, `frames <= 2 * n_audio_ctx`; output `[positions, n_audio_state]` with
+    /// `positions = window.positions()`, of exactly that length. Fewer frames than a full window mean a trimmed audio context.
+    ///
+    /// # Errors
+    /// [`BackendError`]; the outputs are then unspecified.
+    fn encode(&mut self, windows: &[MelView<'_>], outputs: &mut [&mut [f32]]) -> Result<EncodeReport, BackendError>;
+}
+
+/// Which positions of a [`Decoder::forward`] want their logits written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogitsFor {
+    /// None: the call only fills the cache.
+    Nothing,
+    /// The last position of each row: `[rows, n_vocab]`.
+    Last,
+    /// The first and the last position of each row: `[rows, 2, n_vocab]`, for the no-speech probability
+    /// at the start-of-transcript token and the first sampled token in one pass.
+    FirstAndLast,
+    /// Every position: `[rows, tokens, n_vocab]`.
+    Every,
+}
+
+/// Decodes tokens against one encoded window, several rows (beams, samples) at a time.
+///
+/// Holds its own caches, made once for `max_rows`: nothing is allocated while decoding.
+pub trait Decoder: Send {
+    /// The model's dimensions.
+    fn dims(&self) -> &Dims;
+
+    /// The device that does the work.
+    fn device(&self) -> DeviceInfo;
+
+    /// Rows that can be decoded together.
+    fn max_rows(&self) -> usize;
+
+    /// Takes a new window: computes cross-attention keys and values once, and forgets all tokens.
+    ///
+    /// *Shape*: `encoded` is `[positions, n_audio_state]`.
+    ///
+    /// # Errors
+    /// [`BackendError::Shape`] if it is not.
+    fn start(&mut self, encoded: &[f32]) -> Result<(), BackendError>;
+
+    /// Forgets all tokens but keeps the window: the next call of [`forward`](Self::forward) starts sequences of `rows` rows.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyRows`].
+    fn restart(&mut self, rows: usize) -> Result<(), BackendError>;
+
+    /// Row `i` goes on from what was row `sources[i]`; the number of rows becomes `sources.len()`.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyRows`].
+    fn reorder(&mut self, sources: &[usize]) -> Result<(), BackendError>;
+
+    /// Appends the same number of tokens to every row, and writes the logits asked for.
+    ///
+    /// *Shape*: `tokens` is `[rows, n]`; `logits` as [`LogitsFor`] says, exactly that long.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyTokens`], [`BackendError::Shape`].
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError>;
+
+    /// Runs `tokens` once from the start as a single row and writes the cross-attention scores
+    /// (before softmax, scaled) of `heads`, given as (layer, head). Forgets all tokens before and after.
+    ///
+    /// *Shape*: `scores` is `[heads, tokens, positions]`; `logits` is `[tokens, n_vocab]`.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    fn align(
+        &mut self,
+        tokens: &[TokenId],
+        heads: &[(usize, usize)],
+        scores: &mut [f32],
+        logits: &mut [f32],
+    ) -> Result<(), BackendError>;
+}
+
+/// Loaded weights, shared by the encoders and decoders made from them.
+pub trait Model: Send + Sync {
+    /// The model's dimensions.
+    fn dims(&self) -> &Dims;
+
+    /// An encoder over these weights.
+    fn encoder(self: Arc<Self>) -> Box<dyn Encoder>;
+
+    /// A decoder over these weights, with caches for `max_rows` rows.
+    fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn Decoder>;
+}
