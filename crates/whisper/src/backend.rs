@@ -163,9 +163,9 @@ pub enum LogitsFor {
     Nothing,
     /// The last position of each row: `[rows, n_vocab]`.
     Last,
-    /// The first and the last position of each row: `[rows, 2, n_vocab]`, for the no-speech probability
+    /// One earlier position and the last of each row: `[rows, 2, n_vocab]`, for the no-speech probability
     /// at the start-of-transcript token and the first sampled token in one pass.
-    FirstAndLast,
+    LastAnd(usize),
     /// Every position: `[rows, tokens, n_vocab]`.
     Every,
 }
@@ -182,6 +182,9 @@ pub trait Decoder: Send {
 
     /// Rows that can be decoded together.
     fn max_rows(&self) -> usize;
+
+    /// Positions of the window that it holds.
+    fn positions(&self) -> usize;
 
     /// Takes a new window: computes cross-attention keys and values once, and forgets all tokens.
     ///

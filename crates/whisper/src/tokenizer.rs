@@ -1,0 +1,268 @@
+//! Text to tokens and back: byte-pair encoding, and Whisper's special tokens.
+//!
+//! *Source*: <https://github.com/openai/whisper/blob/v20250625/whisper/tokenizer.py>
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use fancy_regex::Regex;
+
+use crate::TokenId;
+use crate::languages::LANGUAGES;
+
+/// GPT-2's way of cutting text before bytes are merged.
+static PIECES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+        .expect("BUG: a constant pattern")
+});
+
+/// Positions of one second, each 20 ms: what a timestamp token counts.
+const TIMESTAMP_MS: u64 = 20;
+
+/// The vocabulary does not belong to a Whisper model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its vocabulary has {found} words where {expected} belong to {n_vocab} tokens")]
+pub struct VocabularyError {
+    found: usize,
+    expected: usize,
+    n_vocab: usize,
+}
+
+/// A model's vocabulary.
+#[derive(Debug)]
+pub struct Tokenizer {
+    tokens: Vec<Vec<u8>>,
+    ranks: HashMap<Vec<u8>, TokenId>,
+    n_vocab: usize,
+    multilingual: bool,
+    n_languages: usize,
+}
+
+impl Tokenizer {
+    /// A vocabulary of byte strings in order of their ids, which is the order of their merges; the special tokens follow from
+    /// the size of the whole. A list that goes on with special tokens is cut before them.
+    ///
+    /// # Errors
+    /// [`VocabularyError`] when there are too few.
+    pub fn new(mut tokens: Vec<Vec<u8>>, n_vocab: usize) -> Result<Self, VocabularyError> {
+        let multilingual = n_vocab >= 51_865;
+        let expected = if multilingual { 50_257 } else { 50_256 };
+        if tokens.len() < expected || n_vocab < 51_864 {
+            return Err(VocabularyError { found: tokens.len(), expected, n_vocab });
+        }
+        tokens.truncate(expected);
+        let ranks = tokens.iter().enumerate().map(|(id, bytes)| (bytes.clone(), id as TokenId)).collect();
+        let n_languages = n_vocab - 51_765 - usize::from(multilingual);
+        Ok(Self { tokens, ranks, n_vocab, multilingual, n_languages })
+    }
+
+    /// All tokens, special ones included.
+    pub fn n_vocab(&self) -> usize {
+        self.n_vocab
+    }
+
+    /// Whether the model knows languages other than English.
+    pub fn is_multilingual(&self) -> bool {
+        self.multilingual
+    }
+
+    /// End of text; the first token that is no text.
+    pub fn eot(&self) -> TokenId {
+        self.tokens.len() as TokenId
+    }
+
+    /// Start of transcript.
+    pub fn sot(&self) -> TokenId {
+        self.eot() + 1
+    }
+
+    /// The language tokens, in the order of [`LANGUAGES`].
+    pub fn languages(&self) -> std::ops::Range<TokenId> {
+        self.sot() + 1..self.sot() + 1 + self.n_languages as TokenId
+    }
+
+    /// Token of a language by its code, where the model has it.
+    pub fn language(&self, code: &str) -> Option<TokenId> {
+        let index = LANGUAGES.iter().position(|(known, _)| *known == code)?;
+        (self.multilingual && index < self.n_languages).then(|| self.languages().start + index as TokenId)
+    }
+
+    /// Code of a language token.
+    pub fn language_code(&self, token: TokenId) -> Option<&'static str> {
+        let index = token.checked_sub(self.languages().start)? as usize;
+        LANGUAGES.get(index).filter(|_| index < self.n_languages).map(|(code, _)| *code)
+    }
+
+    /// Task: translate to English.
+    pub fn translate(&self) -> TokenId {
+        self.languages().end
+    }
+
+    /// Task: transcribe.
+    pub fn transcribe(&self) -> TokenId {
+        self.translate() + 1
+    }
+
+    /// Start of a language model's text; never produced.
+    pub fn sot_lm(&self) -> TokenId {
+        self.translate() + 2
+    }
+
+    /// Start of the text that came before.
+    pub fn sot_prev(&self) -> TokenId {
+        self.translate() + 3
+    }
+
+    /// The window holds no speech.
+    pub fn no_speech(&self) -> TokenId {
+        self.translate() + 4
+    }
+
+    /// No timestamps follow.
+    pub fn no_timestamps(&self) -> TokenId {
+        self.translate() + 5
+    }
+
+    /// The timestamp of 0.00 s; those after it are 20 ms apart.
+    pub fn timestamp_begin(&self) -> TokenId {
+        self.translate() + 6
+    }
+
+    /// Time of a timestamp token, from the start of the window.
+    pub fn time(&self, token: TokenId) -> Option<Duration> {
+        let steps = token.checked_sub(self.timestamp_begin())?;
+        Some(Duration::from_millis(u64::from(steps) * TIMESTAMP_MS))
+    }
+
+    /// Text of tokens; special tokens have none, and bytes that are no UTF-8 become replacement characters.
+    pub fn decode(&self, tokens: &[TokenId]) -> String {
+        String::from_utf8_lossy(&self.bytes(tokens)).into_owned()
+    }
+
+    /// Bytes of tokens: a letter may be spread over several.
+    pub fn bytes(&self, tokens: &[TokenId]) -> Vec<u8> {
+        tokens.iter().filter_map(|token| self.tokens.get(*token as usize)).flatten().copied().collect()
+    }
+
+    /// Tokens of text. Special tokens in it are text like any other.
+    pub fn encode(&self, text: &str) -> Vec<TokenId> {
+        let mut out = Vec::new();
+        for piece in PIECES.find_iter(text).filter_map(Result::ok) {
+            self.merge(piece.as_str().as_bytes(), &mut out);
+        }
+        out
+    }
+
+    /// Merges the pair of lowest rank again and again.
+    fn merge(&self, piece: &[u8], out: &mut Vec<TokenId>) {
+        if let Some(token) = self.ranks.get(piece) {
+            out.push(*token);
+            return;
+        }
+        // Where the parts begin, and the end of the last.
+        let mut edges: Vec<usize> = (0..=piece.len()).collect();
+        while edges.len() > 2 {
+            let lowest = (0..edges.len() - 2)
+                .filter_map(|at| self.ranks.get(&piece[edges[at]..edges[at + 2]]).map(|rank| (*rank, at)))
+                .min();
+            let Some((_, at)) = lowest else { break };
+            edges.remove(at + 1);
+        }
+        // Every single byte is a token in every published vocabulary; in another it would be left out.
+        out.extend(edges.windows(2).filter_map(|edge| self.ranks.get(&piece[edge[0]..edge[1]])));
+    }
+
+    /// Tokens that speech does not contain: brackets, dashes, notes, speaker tags.
+    pub fn non_speech_tokens(&self) -> Vec<TokenId> {
+        const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
+        const SEVERAL: &str = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
+        const NOTES: &str = "♩♪♫♬♭♮♯";
+        let mut tokens: Vec<TokenId> = Vec::new();
+        // A hyphen or an apostrophe may stand within a word, but not begin one.
+        for text in [" -", " '"] {
+            tokens.extend(self.encode(text).first());
+        }
+        let single = SINGLE.chars().map(|symbol| (symbol.to_string(), false));
+        let several = SEVERAL.split(' ').map(|symbol| (symbol.to_owned(), false));
+        let notes = NOTES.chars().map(|symbol| (symbol.to_string(), true));
+        for (symbol, is_note) in single.chain(several).chain(notes) {
+            for text in [symbol.clone(), format!(" {symbol}")] {
+                let encoded = self.encode(&text);
+                if encoded.len() == 1 || is_note {
+                    tokens.extend(encoded.first());
+                }
+            }
+        }
+        tokens.sort_unstable();
+        tokens.dedup();
+        tokens
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A vocabulary of the right size whose first 256 tokens are the bytes, then a few merges, then filling.
+    pub(crate) fn toy(n_vocab: usize) -> Tokenizer {
+        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        for merge in ["th", "the", " the", "he", " w", "or", "wor", "ld", " wor", " world", "in"] {
+            tokens.push(merge.as_bytes().to_vec());
+        }
+        let mut filling = 0;
+        while tokens.len() < 50_300 {
+            tokens.push(format!("\u{fffd}filling{filling}").into_bytes());
+            filling += 1;
+        }
+        Tokenizer::new(tokens, n_vocab).expect("a vocabulary of the right size")
+    }
+
+    static TOY: LazyLock<Tokenizer> = LazyLock::new(|| toy(51_865));
+
+    #[test]
+    fn special_tokens_are_where_openai_has_them() {
+        let english = toy(51_864);
+        assert_eq!((english.eot(), english.sot(), english.translate()), (50_256, 50_257, 50_357));
+        assert_eq!((english.no_speech(), english.no_timestamps(), english.timestamp_begin()), (50_361, 50_362, 50_363));
+        let multilingual = toy(51_865);
+        assert_eq!((multilingual.eot(), multilingual.translate()), (50_257, 50_358));
+        assert_eq!(multilingual.timestamp_begin(), 50_364);
+        assert_eq!(multilingual.language("en"), Some(50_259));
+        assert_eq!(multilingual.language("yue"), None);
+        let third = toy(51_866);
+        assert_eq!((third.language("yue"), third.timestamp_begin()), (Some(50_358), 50_365));
+        assert_eq!(third.language_code(50_358), Some("yue"));
+        assert_eq!(third.timestamp_begin() + 1501, 51_866);
+    }
+
+    #[test]
+    fn merges_go_by_rank() {
+        let tokenizer = toy(51_864);
+        let words = |text: &str| -> Vec<String> {
+            tokenizer.encode(text).iter().map(|token| tokenizer.decode(&[*token])).collect()
+        };
+        assert_eq!(words("the world"), ["the", " world"]);
+        assert_eq!(words("then words"), ["the", "n", " wor", "d", "s"]);
+    }
+
+    #[test]
+    fn too_small_a_vocabulary_is_refused() {
+        assert!(Tokenizer::new(vec![vec![0]; 100], 51_864).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back(text in "\\PC{0,40}") {
+            let tokenizer = &*TOY;
+            prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
+        }
+
+        #[test]
+        fn any_tokens_have_text(tokens in prop::collection::vec(any::<u32>(), 0..20)) {
+            let _ = TOY.decode(&tokens);
+        }
+    }
+}
