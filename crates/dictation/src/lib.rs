@@ -1,1 +1,83 @@
 //! The dictation session: from a pressed button to committed words, with no user interface in it.
+//!
+//! [`Machine`] decides everything and does nothing: it is given audio, answers and the time, and says what has to be done.
+
+mod agreement;
+pub mod machine;
+
+pub use agreement::Agreement;
+pub use machine::{Machine, Rules};
+
+/// Number of a dictation, counted from 1 since the session was started.
+pub type TakeId = u32;
+
+/// What happens to dictations, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The microphone is being opened.
+    Opening {
+        /// The new take.
+        take: TakeId,
+    },
+    /// The first audio is here: nothing that is said from now on is lost.
+    Recording {
+        /// The take.
+        take: TakeId,
+    },
+    /// The text of the segment that still grows, in place of what was told before.
+    Live {
+        /// The take.
+        take: TakeId,
+        /// Words that will stay.
+        committed: String,
+        /// Words that may change.
+        tentative: String,
+    },
+    /// A segment has its final text, which stands for its live words. Empty if nothing was in them.
+    Segment {
+        /// The take.
+        take: TakeId,
+        /// To be appended to the segments before it.
+        text: String,
+    },
+    /// The microphone went away while the take was recorded; what was recorded is written all the same.
+    MicrophoneLost {
+        /// What it said.
+        reason: String,
+    },
+    /// Nothing more is recorded for the take.
+    Stopped {
+        /// The take.
+        take: TakeId,
+    },
+    /// The take is over. Takes finish in the order in which they began.
+    Finished {
+        /// The take.
+        take: TakeId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+}
+
+/// What became of a take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All its text.
+    Text(String),
+    /// Nobody spoke: there is nothing to insert.
+    NoSpeech,
+    /// The user threw it away.
+    Cancelled,
+    /// No microphone could be opened.
+    NoMicrophone {
+        /// What it said.
+        reason: String,
+    },
+    /// The engine failed.
+    Failed {
+        /// What it said.
+        reason: String,
+        /// Text of the segments before the failure.
+        text: String,
+    },
+}
