@@ -1,0 +1,261 @@
+//! Recordings in files, streamed: WAV, FLAC, MP3, Ogg Vorbis and Opus, AAC and ALAC in MP4, Matroska and WebM.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::CodecRegistry;
+use symphonia::core::errors::Error;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::MetadataOptions;
+use symphonia_adapter_libopus::OpusDecoder;
+
+use crate::{Resampler, SAMPLE_RATE};
+
+/// Damaged packets in a row after which a file counts as broken off.
+const MOST_DAMAGED_PACKETS: usize = 100;
+
+static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
+    let mut codecs = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs.register_audio_decoder::<OpusDecoder>();
+    codecs
+});
+
+/// Why a file cannot be transcribed, or not further.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file cannot be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file has no bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is in no known format.
+    #[error("{} is not a recording that can be read; use WAV, FLAC, MP3, OGG, M4A, MKV or WebM", path.display())]
+    NotAudio {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has pictures but no sound.
+    #[error("{} has no sound track", path.display())]
+    NoSoundTrack {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The sound is coded in a way that is not known.
+    #[error("the sound of {} is coded in a way that is not supported ({reason}); convert it to WAV, FLAC or MP3", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The file is damaged from here on. What came before it stays.
+    #[error("{} is damaged after {:.1} s ({reason}); what came before was read", path.display(), after.as_secs_f64())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Sound that was read before.
+        after: Duration,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// An opened recording, read as 16 kHz mono from front to back. Only a packet of it is in memory at a time.
+pub struct AudioFile {
+    path: PathBuf,
+    format: Box<dyn FormatReader>,
+    decoder: Box<dyn AudioDecoder>,
+    track: u32,
+    duration: Option<Duration>,
+    resampler: Option<((u32, usize), Resampler)>,
+    interleaved: Vec<f32>,
+    /// Samples decoded but not yet given out, from `taken` on.
+    ready: Vec<f32>,
+    taken: usize,
+    given_out: u64,
+    ended: bool,
+    /// Why it ended early, until it was said.
+    failure: Option<FileError>,
+}
+
+impl std::fmt::Debug for AudioFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AudioFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl AudioFile {
+    /// Opens a recording and finds its sound track.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let path = path.to_owned();
+        let io = |source| FileError::Io { path: path.clone(), source };
+        let file = File::open(&path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if metadata.len() == 0 {
+            return Err(FileError::Empty { path });
+        }
+        let mut hint = Hint::new();
+        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+            hint.with_extension(extension);
+        }
+        let stream = MediaSourceStream::new(Box::new(file), Default::default());
+        let format = symphonia::default::get_probe()
+            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+            .map_err(|_| FileError::NotAudio { path: path.clone() })?;
+        let Some(track) = format.default_track(TrackType::Audio).or_else(|| format.first_track(TrackType::Audio))
+        else {
+            return Err(FileError::NoSoundTrack { path });
+        };
+        let Some(parameters) = track.codec_params.as_ref().and_then(|parameters| parameters.audio()) else {
+            return Err(FileError::NoSoundTrack { path });
+        };
+        let decoder = CODECS
+            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+            .map_err(|error| FileError::Unsupported { path: path.clone(), reason: error.to_string() })?;
+        let duration = match (track.num_frames, parameters.sample_rate) {
+            (Some(frames), Some(rate)) if rate > 0 => Some(Duration::from_secs_f64(frames as f64 / f64::from(rate))),
+            _ => track.time_base.zip(track.duration).and_then(|(base, ticks)| {
+                let time = base.calc_duration(ticks)?;
+                Duration::try_from_secs_f64(time.as_secs_f64()).ok()
+            }),
+        };
+        Ok(Self {
+            track: track.id,
+            duration,
+            path,
+            format,
+            decoder,
+            resampler: None,
+            interleaved: Vec::new(),
+            ready: Vec::new(),
+            taken: 0,
+            given_out: 0,
+            ended: false,
+            failure: None,
+        })
+    }
+
+    /// Length, where the file says it. It may say it wrongly.
+    pub fn duration(&self) -> Option<Duration> {
+        self.duration
+    }
+
+    /// Fills `out` with the next samples, as far as there are any; 0 at the end.
+    ///
+    /// # Errors
+    /// [`FileError::Damaged`] where decoding cannot go on, after everything before it was given out. Then the file is at its end.
+    pub fn read(&mut self, out: &mut [f32]) -> Result<usize, FileError> {
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.taken == self.ready.len() {
+                self.ready.clear();
+                self.taken = 0;
+                if !self.ended {
+                    self.packet();
+                    continue;
+                }
+                match self.failure.take() {
+                    // What was read is given out first; the failure waits for the next call.
+                    Some(failure) if filled > 0 => self.failure = Some(failure),
+                    Some(failure) => return Err(failure),
+                    None => {}
+                }
+                break;
+            }
+            let count = (self.ready.len() - self.taken).min(out.len() - filled);
+            out[filled..filled + count].copy_from_slice(&self.ready[self.taken..self.taken + count]);
+            self.taken += count;
+            filled += count;
+        }
+        self.given_out += filled as u64;
+        Ok(filled)
+    }
+
+    /// Decodes the next packet of the track into `ready`, or ends.
+    fn packet(&mut self) {
+        let mut damaged = 0;
+        loop {
+            let packet = match self.format.next_packet() {
+                Ok(Some(packet)) => packet,
+                // A chain of streams ends with the first: the others would be other recordings.
+                Ok(None) | Err(Error::ResetRequired) => return self.end(None),
+                Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return self.end(Some("it ends in the middle".to_owned()));
+                }
+                Err(error) => return self.end(Some(error.to_string())),
+            };
+            if packet.track_id != self.track {
+                continue;
+            }
+            let reason = match self.decoder.decode(&packet) {
+                Ok(buffer) => {
+                    let (rate, channels) = (buffer.spec().rate(), buffer.spec().channels().count());
+                    buffer.copy_to_vec_interleaved(&mut self.interleaved);
+                    return self.take(rate, channels);
+                }
+                Err(Error::DecodeError(reason)) => reason.to_owned(),
+                Err(error) => return self.end(Some(error.to_string())),
+            };
+            damaged += 1;
+            if damaged > MOST_DAMAGED_PACKETS {
+                return self.end(Some(reason));
+            }
+        }
+    }
+
+    fn take(&mut self, rate: u32, channels: usize) {
+        if self.interleaved.is_empty() {
+            return;
+        }
+        for sample in &mut self.interleaved {
+            // Floating-point files may hold anything.
+            *sample = if sample.is_finite() { sample.clamp(-8.0, 8.0) } else { 0.0 };
+        }
+        if self.resampler.as_ref().is_none_or(|(of, _)| *of != (rate, channels)) {
+            if let Some((_, mut before)) = self.resampler.take() {
+                before.finish(&mut self.ready);
+            }
+            let Some(resampler) = Resampler::new(rate, channels) else {
+                return self.end(Some(format!("{channels} channels at {rate} Hz")));
+            };
+            self.resampler = Some(((rate, channels), resampler));
+        }
+        if let Some((_, resampler)) = &mut self.resampler {
+            resampler.push(&self.interleaved, &mut self.ready);
+        }
+    }
+
+    fn end(&mut self, reason: Option<String>) {
+        self.ended = true;
+        if let Some((_, mut resampler)) = self.resampler.take() {
+            resampler.finish(&mut self.ready);
+        }
+        let samples = self.given_out + self.ready.len() as u64;
+        self.failure = reason.map(|reason| FileError::Damaged {
+            path: self.path.clone(),
+            after: Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE)),
+            reason,
+        });
+    }
+}
