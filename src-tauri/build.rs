@@ -1,0 +1,17 @@
+//! Names the page's commands, so that the capability must list each of them, and embeds the built page.
+
+/// Every command the page may call; `capabilities/main.json` grants them one by one.
+const COMMANDS: &[&str] = &["subscribe", "watch"];
+
+fn main() {
+    // A clean clone has no built page yet; `cargo check --workspace` must work there all the same. Tauri embeds
+    // whatever lies in this folder, and the folder is ignored by git. `cargo xtask run` builds the page first.
+    let page = std::path::Path::new("../ui/dist");
+    if !page.exists() {
+        std::fs::create_dir_all(page).expect("the folder ui/dist can be made");
+    }
+    println!("cargo::rerun-if-changed=../ui/dist");
+    let manifest = tauri_build::AppManifest::new().commands(COMMANDS);
+    tauri_build::try_build(tauri_build::Attributes::new().app_manifest(manifest))
+        .expect("tauri.conf.json and the capabilities are right");
+}

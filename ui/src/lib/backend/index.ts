@@ -1,0 +1,40 @@
+// The only folder that knows what is on the other side: the app's Rust, or a mock in a plain browser.
+
+import { isTauri } from '@tauri-apps/api/core';
+
+import { MockBackend } from './mock';
+import { TauriBackend } from './tauri';
+import type { Update } from './wire/Update';
+
+export type { File } from './wire/File';
+export type { FileState } from './wire/FileState';
+export type { Microphone } from './wire/Microphone';
+export type { Model } from './wire/Model';
+export type { Notice } from './wire/Notice';
+export type { Phase } from './wire/Phase';
+export type { Take } from './wire/Take';
+export type { Update } from './wire/Update';
+export type { View } from './wire/View';
+
+/** What the page can ask for. Everything it gets to know arrives as an update. */
+export interface Backend {
+  subscribe(listener: (update: Update) => void): Promise<void>;
+  /** Whether the page can be seen: nothing is sent to one that cannot. */
+  watch(visible: boolean): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Throws away what is being recorded. */
+  cancel(): Promise<void>;
+  /** `null` is the system's default. */
+  chooseMicrophone(id: string | null): Promise<void>;
+  /** Opens the system's file dialog. */
+  chooseFiles(): Promise<void>;
+  /** Cancels a running file, or takes a finished one off the list. */
+  dropFile(id: number): Promise<void>;
+  copy(text: string): Promise<void>;
+  dismissNotice(): Promise<void>;
+}
+
+export function connect(): Backend {
+  return isTauri() ? new TauriBackend() : new MockBackend();
+}

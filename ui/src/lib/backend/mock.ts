@@ -1,0 +1,129 @@
+import type { Backend } from '.';
+import type { Update } from './wire/Update';
+import type { View } from './wire/View';
+
+const SPEECH = 'Ask not what your country can do for you, ask what you can do for your country.'.split(' ');
+
+/** A dictation that speaks for itself, so that the page runs in a plain browser. Timers are passed in by tests as fake ones. */
+export class MockBackend implements Backend {
+  #listener: (update: Update) => void = () => {};
+  #ticking: ReturnType<typeof setInterval> | undefined;
+  #take = 0;
+  #tick = 0;
+  #file = 0;
+  #view: View = {
+    phase: 'idle',
+    writing: 0,
+    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, device: 'CPU' },
+    microphones: [
+      { id: 'desk', name: 'Desk microphone' },
+      { id: 'headset', name: 'Headset' },
+    ],
+    microphone: null,
+    files: [],
+    dropping: false,
+    notice: null,
+  };
+  /** What was copied last. */
+  copied: string | undefined;
+
+  /** Sends any update, as a test wants it. */
+  say(update: Update): void {
+    this.#listener(update);
+  }
+
+  /** Changes the view and sends it. */
+  show(change: Partial<View>): void {
+    this.#view = { ...this.#view, ...change };
+    this.say({ kind: 'view', view: this.#view });
+  }
+
+  async subscribe(listener: (update: Update) => void): Promise<void> {
+    this.#listener = listener;
+    this.show({});
+    this.say({ kind: 'takes', takes: [] });
+  }
+
+  async watch(_visible: boolean): Promise<void> {}
+
+  async start(): Promise<void> {
+    if (this.#view.phase !== 'idle') return;
+    this.#take += 1;
+    this.#tick = 0;
+    this.show({ phase: 'recording', notice: null });
+    this.#ticking = setInterval(() => this.#hear(), 100);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#view.phase === 'idle') return;
+    const words = SPEECH.slice(0, this.#heard());
+    this.#end();
+    if (words.length === 0) {
+      this.show({ notice: { tone: 'info', message: 'No speech was heard. Check the microphone and speak again.' } });
+      return;
+    }
+    this.say({ kind: 'text', take: this.#take, text: words.join(' ') });
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#view.phase === 'idle') return;
+    this.#end();
+    this.say({ kind: 'live', take: this.#take, committed: '', tentative: '' });
+    this.show({ notice: { tone: 'info', message: 'Cancelled. Nothing was written.' } });
+  }
+
+  async chooseMicrophone(id: string | null): Promise<void> {
+    this.show({ microphone: id });
+  }
+
+  async chooseFiles(): Promise<void> {
+    this.#file += 1;
+    const id = this.#file;
+    const name = `meeting-${id}.flac`;
+    this.show({ files: [...this.#view.files, { id, name, state: { kind: 'running', done: 0.4 } }] });
+    setTimeout(() => {
+      const done = { kind: 'done', text: SPEECH.join(' ') } as const;
+      this.show({
+        files: this.#view.files.map((file) => (file.id === id && file.state.kind === 'running' ? { ...file, state: done } : file)),
+      });
+    }, 3000);
+  }
+
+  async dropFile(id: number): Promise<void> {
+    this.show({
+      files: this.#view.files.flatMap((file) => {
+        if (file.id !== id) return [file];
+        const busy = file.state.kind === 'running' || file.state.kind === 'waiting';
+        return busy ? [{ ...file, state: { kind: 'cancelled' as const } }] : [];
+      }),
+    });
+  }
+
+  async copy(text: string): Promise<void> {
+    this.copied = text;
+  }
+
+  async dismissNotice(): Promise<void> {
+    this.show({ notice: null });
+  }
+
+  #heard(): number {
+    return Math.min(SPEECH.length, Math.floor(this.#tick / 3));
+  }
+
+  #hear(): void {
+    this.#tick += 1;
+    this.say({ kind: 'level', level: 0.35 + 0.3 * Math.sin(this.#tick * 1.7) });
+    const heard = this.#heard();
+    const sure = Math.max(0, heard - 2);
+    const committed = SPEECH.slice(0, sure).join(' ');
+    const tentative = SPEECH.slice(sure, heard).join(' ');
+    this.say({ kind: 'live', take: this.#take, committed, tentative });
+  }
+
+  #end(): void {
+    clearInterval(this.#ticking);
+    this.show({ phase: 'idle' });
+    this.say({ kind: 'level', level: 0 });
+  }
+}

@@ -1,0 +1,38 @@
+import { Channel, invoke } from '@tauri-apps/api/core';
+
+import type { Backend } from '.';
+import type { Update } from './wire/Update';
+
+/** The app's Rust. The names are those of `src-tauri/src/commands.rs`. */
+export class TauriBackend implements Backend {
+  subscribe(listener: (update: Update) => void): Promise<void> {
+    return invoke('subscribe', { updates: new Channel<Update>(listener) });
+  }
+  watch(visible: boolean): Promise<void> {
+    return invoke('watch', { visible });
+  }
+  start(): Promise<void> {
+    return invoke('start');
+  }
+  stop(): Promise<void> {
+    return invoke('stop');
+  }
+  cancel(): Promise<void> {
+    return invoke('cancel');
+  }
+  chooseMicrophone(id: string | null): Promise<void> {
+    return invoke('choose_microphone', { id });
+  }
+  chooseFiles(): Promise<void> {
+    return invoke('choose_files');
+  }
+  dropFile(id: number): Promise<void> {
+    return invoke('drop_file', { id });
+  }
+  copy(text: string): Promise<void> {
+    return invoke('copy', { text });
+  }
+  dismissNotice(): Promise<void> {
+    return invoke('dismiss_notice');
+  }
+}

@@ -1,0 +1,70 @@
+import type { Backend, Take, Update, View } from './backend';
+
+/** What the page knows: the last view, the texts as they grow, the level. */
+export class Desk {
+  view: View | undefined = $state.raw();
+  takes: Take[] = $state([]);
+  level = $state(0);
+
+  constructor(readonly backend: Backend) {}
+
+  /** Begins to listen. Returns what ends it. */
+  attach(): () => void {
+    void this.backend.subscribe((update) => this.apply(update));
+    const watch = () => void this.backend.watch(document.visibilityState === 'visible');
+    document.addEventListener('visibilitychange', watch);
+    return () => document.removeEventListener('visibilitychange', watch);
+  }
+
+  apply(update: Update): void {
+    switch (update.kind) {
+      case 'view':
+        this.view = update.view;
+        return;
+      case 'level':
+        this.level = update.level;
+        return;
+      case 'takes':
+        this.takes = update.takes;
+        return;
+      case 'text': {
+        const take = this.#take(update.take);
+        take.text = joined(take.text, update.text);
+        take.committed = '';
+        take.tentative = '';
+        return;
+      }
+      case 'live': {
+        const take = this.#take(update.take);
+        take.committed = update.committed;
+        take.tentative = update.tentative;
+        return;
+      }
+      default:
+        update satisfies never;
+    }
+  }
+
+  /** Everything written so far, one dictation a line. */
+  get text(): string {
+    return this.takes
+      .map((take) => joined(joined(take.text, take.committed), take.tentative))
+      .filter((text) => text !== '')
+      .join('\n');
+  }
+
+  #take(id: number): Take {
+    const known = this.takes.find((take) => take.id === id);
+    if (known) return known;
+    this.takes.push({ id, text: '', committed: '', tentative: '' });
+    // Read back, for what lies in the array is the reactive proxy of what was pushed.
+    return this.takes[this.takes.length - 1]!;
+  }
+}
+
+/** Two stretches of text with one space between them. */
+export function joined(first: string, second: string): string {
+  const left = first.trim();
+  const right = second.trim();
+  return left && right ? `${left} ${right}` : left + right;
+}

@@ -1,0 +1,106 @@
+import { fireEvent, render, screen, within } from '@testing-library/svelte';
+import axe from 'axe-core';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import App from '../src/App.svelte';
+import { MockBackend } from '../src/lib/backend/mock';
+
+let backend: MockBackend;
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  backend = new MockBackend();
+  render(App, { backend });
+  await vi.advanceTimersByTimeAsync(0);
+});
+
+afterEach(() => vi.useRealTimers());
+
+const microphone = () => screen.getByRole('button', { name: /dictating/ });
+const transcript = () => screen.getByRole('region', { name: 'What you said' });
+
+async function press(element: HTMLElement): Promise<void> {
+  await fireEvent.click(element);
+  await vi.advanceTimersByTimeAsync(0);
+}
+
+async function speak(ms: number): Promise<void> {
+  await press(microphone());
+  await vi.advanceTimersByTimeAsync(ms);
+}
+
+test('words grow while one speaks, sure and unsure ones apart, and are final after the stop', async () => {
+  await speak(3000);
+  expect(microphone().getAttribute('aria-pressed')).toBe('true');
+  expect(transcript().querySelector('.committed')?.textContent).toContain('Ask not what your country');
+  expect(transcript().querySelector('.tentative')?.textContent).not.toBe('');
+  expect(Number(screen.getByRole('meter').getAttribute('aria-valuenow'))).toBeGreaterThan(0);
+  await press(microphone());
+  expect(transcript().querySelector('.tentative')).toBeNull();
+  expect(transcript().textContent).toContain('Ask not what your country can do');
+  expect(microphone().getAttribute('aria-pressed')).toBe('false');
+});
+
+test('Escape throws the recording away', async () => {
+  await speak(3000);
+  await fireEvent.keyDown(window, { key: 'Escape' });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(transcript().textContent).not.toContain('Ask');
+  expect(screen.getByText(/Nothing was written/)).toBeTruthy();
+});
+
+test('an error is announced with its next step, and can be dismissed', async () => {
+  backend.show({ notice: { tone: 'error', message: 'No microphone was found. Plug one in and press again.' } });
+  await vi.advanceTimersByTimeAsync(0);
+  const alert = screen.getByRole('alert');
+  expect(alert.textContent).toContain('Plug one in');
+  await press(within(alert).getByRole('button', { name: 'Dismiss' }));
+  expect(alert.textContent).toBe('');
+});
+
+test('a file shows its progress, its text and can be cancelled', async () => {
+  await press(screen.getByRole('button', { name: 'Open recordings…' }));
+  await press(screen.getByRole('button', { name: 'Open recordings…' }));
+  expect(screen.getAllByRole('progressbar')).toHaveLength(2);
+  await press(screen.getByRole('button', { name: 'Cancel meeting-2.flac' }));
+  expect(screen.getByText('Cancelled')).toBeTruthy();
+  await vi.advanceTimersByTimeAsync(3000);
+  await press(screen.getByRole('button', { name: 'Copy the text of meeting-1.flac' }));
+  expect(backend.copied).toContain('Ask not');
+  await press(screen.getByRole('button', { name: 'Take meeting-1.flac off the list' }));
+  expect(screen.queryByText('meeting-1.flac')).toBeNull();
+});
+
+test('everything said so far is copied, one dictation a line', async () => {
+  await speak(1500);
+  await press(microphone());
+  await speak(1500);
+  await press(microphone());
+  await press(screen.getByRole('button', { name: 'Copy all text' }));
+  expect(backend.copied?.split('\n')).toHaveLength(2);
+});
+
+test('the demo model says what it is, and a missing one stops nothing but dictation', async () => {
+  expect(screen.getByText(/synthesised speech only/)).toBeTruthy();
+  backend.show({ model: { kind: 'failed', message: 'The model file is damaged.' } });
+  await vi.advanceTimersByTimeAsync(0);
+  expect((microphone() as HTMLButtonElement).disabled).toBe(true);
+  expect(screen.getByText('The model file is damaged.')).toBeTruthy();
+});
+
+test('the chosen microphone is asked for by its id', async () => {
+  await fireEvent.change(screen.getByRole('combobox', { name: 'Microphone' }), { target: { value: 'headset' } });
+  await vi.advanceTimersByTimeAsync(0);
+  expect((screen.getByRole('combobox') as HTMLSelectElement).value).toBe('headset');
+});
+
+test('no state of the page breaks an accessibility rule', async () => {
+  await speak(3000);
+  await press(screen.getByRole('button', { name: 'Open recordings…' }));
+  backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });
+  await vi.advanceTimersByTimeAsync(0);
+  vi.useRealTimers();
+  // jsdom neither computes colours, which contrast.test.ts checks, nor measures text.
+  const { violations } = await axe.run(document.body, { rules: { 'color-contrast': { enabled: false }, 'label-content-name-mismatch': { enabled: false } } });
+  expect(violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).join(' ')}`)).toEqual([]);
+});
