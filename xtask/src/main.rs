@@ -1,10 +1,22 @@
-//! Every developer task: run, test, bench, package, tidy.
+//! Every developer task: set-up, run, test, tidy.
+//!
+//! `cargo xtask run` and `cargo xtask test` are all that a newcomer types; the rest is what they are made of.
 
-use std::process::Command;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::setup::{Consent, Purpose};
+
 #[derive(Parser)]
+#[command(about = "Developer tasks of Amanuensis", arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -12,17 +24,48 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs every test.
+    /// Installs what is missing, builds the app and opens it.
+    Run {
+        /// Install what is missing without asking.
+        #[arg(long)]
+        yes: bool,
+        /// What follows `--` goes to the app.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Installs what is missing, then runs `tidy` and every test.
     Test {
+        /// Install what is missing without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Checks what the compiler does not: layers, format, lints, licences, generated files, sizes, words, the code map.
+    Tidy {
+        /// Install what is missing without asking.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Installs what the other tasks need, and nothing else.
+    Setup {
         /// Install what is missing without asking.
         #[arg(long)]
         yes: bool,
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    let Task::Test { .. } = Arguments::parse().task;
-    let status = Command::new("cargo").args(["test", "--workspace"]).status()?;
-    anyhow::ensure!(status.success(), "tests failed");
-    Ok(())
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Run { yes, arguments } => run::run(Consent::from_flag(yes), &arguments),
+        Task::Test { yes } => test::run(Consent::from_flag(yes)),
+        Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
+        Task::Setup { yes } => setup::prepare(Purpose::Test, Consent::from_flag(yes)).map(|_| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
