@@ -15,6 +15,7 @@ use crate::{process, workspace};
 /// Packages without which the app cannot be built.
 const BUILD_PACKAGES: &[&str] = &[
     "build-essential",
+    "cmake",
     "pkg-config",
     "libasound2-dev",
     "libwebkit2gtk-4.1-dev",
