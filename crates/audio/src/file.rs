@@ -105,9 +105,18 @@ impl AudioFile {
     /// # Errors
     /// [`FileError`].
     pub fn open(path: &Path) -> Result<Self, FileError> {
+        let file = File::open(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
+        Self::from_file(file, path)
+    }
+
+    /// Reads a recording from its beginning in a file that is open already, and may have no name on the disk. `path` is what
+    /// messages call it; its ending is a hint at the format.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn from_file(file: File, path: &Path) -> Result<Self, FileError> {
         let path = path.to_owned();
         let io = |source| FileError::Io { path: path.clone(), source };
-        let file = File::open(&path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
