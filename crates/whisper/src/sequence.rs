@@ -128,7 +128,7 @@ impl Sequencer {
             // One segment, to its last timestamp if it has one.
             let last = (0..count).rev().find(|index| is_time(*index)).map(position).filter(|position| *position != 0);
             let frames = last.map_or(window_frames, |position| position * FRAMES_PER_TIMESTAMP);
-            let segment = self.segment(result, tokens, offset, offset + time(frames));
+            let segment = self.segment(result, tokens, offset, offset + time(frames), offset);
             return Cut { segments: vec![segment], advance_frames: window_frames, ends_with_one_timestamp };
         }
         if ends_with_one_timestamp {
@@ -140,7 +140,7 @@ impl Sequencer {
             let at = |index: usize| {
                 if is_time(index) { time(position(index) * FRAMES_PER_TIMESTAMP) } else { Duration::ZERO }
             };
-            segments.push(self.segment(result, &tokens[first..*end], offset + at(first), offset + at(end - 1)));
+            segments.push(self.segment(result, &tokens[first..*end], offset + at(first), offset + at(end - 1), offset));
             first = *end;
         }
         let advance_frames =
@@ -148,12 +148,20 @@ impl Sequencer {
         Cut { segments, advance_frames, ends_with_one_timestamp }
     }
 
-    fn segment(&self, result: &WindowResult, tokens: &[TokenId], start: Duration, end: Duration) -> Segment {
+    fn segment(
+        &self,
+        result: &WindowResult,
+        tokens: &[TokenId],
+        start: Duration,
+        end: Duration,
+        window_start: Duration,
+    ) -> Segment {
         let eot = self.tokenizer.eot();
         let tokens: Vec<TokenId> = tokens.iter().copied().filter(|token| *token < eot).collect();
         Segment {
             start,
             end,
+            window_start,
             text: self.tokenizer.decode(&tokens),
             tokens,
             words: Vec::new(),

@@ -27,6 +27,8 @@ pub struct Segment {
     pub start: Duration,
     /// End, from the beginning of the recording.
     pub end: Duration,
+    /// Start of the 30 s window in which it was heard.
+    pub window_start: Duration,
     /// Text as decoded, usually with a leading space.
     pub text: String,
     /// Text tokens, without timestamps.
