@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::setup::{self, Consent, Purpose, Tools};
-use crate::workspace::{self, Metadata};
+use crate::workspace;
 use crate::{process, tidy};
 
 /// How many tests ended how.
@@ -95,7 +95,8 @@ fn count_vitest(json: &str) -> anyhow::Result<Count> {
 }
 
 fn rust_tests(tools: &Tools) -> anyhow::Result<Count> {
-    let report = Metadata::read()?.target_directory.join("nextest/default/junit.xml");
+    // nextest keeps its reports in the checkout, wherever cargo builds.
+    let report = workspace::root().join("target/nextest/default/junit.xml");
     remove(&report)?;
     let mut cargo = workspace::cargo();
     tools.equip(&mut cargo).args(["nextest", "run", "--workspace", "--locked", "--no-tests=fail"]);

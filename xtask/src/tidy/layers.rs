@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-engine", 3),
     ("amanuensis-backends", 3),
     ("amanuensis-dictation", 4),
+    ("amanuensis-app", 5),
     ("amanuensis-cli", 5),
 ];
 
