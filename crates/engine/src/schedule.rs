@@ -1,0 +1,412 @@
+//! Who is next: the queue and the three stages as a machine that knows neither threads nor clocks.
+//!
+//! Every window is in one place: waiting for a stage or being worked on by it. [`Scheduler::take`] hands a window out together
+//! with the buffer that the stage writes, [`Scheduler::pass`] takes it back for the next stage. A window that cannot get its
+//! buffer waits: that is how a slow stage holds up the one before it.
+
+use std::time::Duration;
+
+use amanuensis_pool::{Lease, Pool, PoolStats};
+
+use crate::request::{Priority, RequestId};
+use crate::settings::Mode;
+
+/// A stage of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Loading audio and computing the spectrogram.
+    Mel,
+    /// Encoding.
+    Encode,
+    /// Decoding and alignment.
+    Decode,
+}
+
+impl Stage {
+    /// All stages, in the order in which a window goes through them.
+    pub const ALL: [Self; 3] = [Self::Mel, Self::Encode, Self::Decode];
+
+    /// Short name: `mel`, `encode`, `decode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mel => "mel",
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+        }
+    }
+
+    /// The stage that a window goes on to; from the last, the recording's next window begins at the first.
+    fn next(self) -> Self {
+        match self {
+            Self::Mel => Self::Encode,
+            Self::Encode => Self::Decode,
+            Self::Decode => Self::Mel,
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Turns that pass over a window that has waited long, before it gets one.
+const TURNS_OF_OTHERS: u32 = 3;
+/// Buffers of each pool, and workers of a stage that has several, that only a live window may take.
+const KEPT_FOR_LIVE: usize = 1;
+/// Weight of the newest interval in the mean time between two requests that leave.
+const INTERVAL_WEIGHT: f64 = 0.2;
+/// Retry hints: the first guess, and the bounds.
+const FIRST_HINT: Duration = Duration::from_secs(1);
+const SHORTEST_HINT: Duration = Duration::from_millis(50);
+const LONGEST_HINT: Duration = Duration::from_secs(60);
+
+/// What the scheduler keeps to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) mode: Mode,
+    /// Requests that may wait to be started.
+    pub(crate) queue: usize,
+    /// Workers of each stage.
+    pub(crate) workers: [usize; 3],
+    /// Windows that the encoder takes at a time.
+    pub(crate) batch: usize,
+    /// Requests of each priority that may be under way.
+    pub(crate) under_way: [usize; 3],
+    pub(crate) ageing: Duration,
+}
+
+/// The buffers that windows need.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    pub(crate) audio: Pool,
+    pub(crate) mel: Pool,
+    pub(crate) encoded: Pool,
+}
+
+impl Pools {
+    pub(crate) fn stats(&self) -> [PoolStats; 3] {
+        [self.audio.stats(), self.mel.stats(), self.encoded.stats()]
+    }
+
+    pub(crate) fn shrink(&self) {
+        for pool in [&self.audio, &self.mel, &self.encoded] {
+            pool.shrink();
+        }
+    }
+
+    fn of(&self, stage: Stage) -> Option<&Pool> {
+        match stage {
+            Stage::Mel => Some(&self.mel),
+            Stage::Encode => Some(&self.encoded),
+            Stage::Decode => None,
+        }
+    }
+}
+
+/// A window that a stage is to work on.
+#[derive(Debug)]
+pub(crate) struct Task<W> {
+    pub(crate) id: RequestId,
+    pub(crate) work: W,
+    /// What the stage writes its result into.
+    pub(crate) out: Option<Lease>,
+    /// What a streamed recording is read into, with its first window.
+    pub(crate) audio: Option<Lease>,
+    /// How long the window waited for the stage.
+    pub(crate) waited: Duration,
+    /// Whether the request has left the queue with this.
+    pub(crate) starts: bool,
+}
+
+/// Why a request is ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Cancelled,
+    Deadline,
+}
+
+/// The queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full {
+    pub(crate) queued: usize,
+    pub(crate) retry_after: Duration,
+}
+
+#[derive(Debug)]
+struct Entry<W> {
+    id: RequestId,
+    priority: Priority,
+    /// From the start of the engine.
+    deadline: Option<Duration>,
+    streamed: bool,
+    started: bool,
+    cancelled: bool,
+    place: Place<W>,
+}
+
+#[derive(Debug)]
+enum Place<W> {
+    Waiting { stage: Stage, since: Duration, work: W },
+    Running(Stage),
+}
+
+/// The requests, and where each is. Times are from the start of the engine and never run backwards.
+#[derive(Debug)]
+pub(crate) struct Scheduler<W> {
+    limits: Limits,
+    pools: Pools,
+    /// In order of submission.
+    entries: Vec<Entry<W>>,
+    last_id: u64,
+    /// For each stage: turns that passed over a window that has waited long.
+    passed_over: [u32; 3],
+    last_left: Duration,
+    interval: Option<Duration>,
+}
+
+impl<W> Scheduler<W> {
+    pub(crate) fn new(limits: Limits, pools: Pools) -> Self {
+        Self {
+            limits,
+            pools,
+            entries: Vec::new(),
+            last_id: 0,
+            passed_over: [0; 3],
+            last_left: Duration::ZERO,
+            interval: None,
+        }
+    }
+
+    /// Takes a request into the queue, or gives it back when there is no room.
+    pub(crate) fn submit(
+        &mut self,
+        priority: Priority,
+        deadline: Option<Duration>,
+        streamed: bool,
+        work: W,
+        now: Duration,
+    ) -> Result<RequestId, (Full, W)> {
+        let queued = self.queued();
+        if queued >= self.limits.queue {
+            let retry_after = self.interval.unwrap_or(FIRST_HINT).clamp(SHORTEST_HINT, LONGEST_HINT);
+            return Err((Full { queued, retry_after }, work));
+        }
+        self.last_id += 1;
+        let id = RequestId(self.last_id);
+        self.entries.push(Entry {
+            id,
+            priority,
+            deadline,
+            streamed,
+            started: false,
+            cancelled: false,
+            place: Place::Waiting { stage: Stage::Mel, since: now, work },
+        });
+        Ok(id)
+    }
+
+    /// Hands out what a worker of `stage` is to do next, into `tasks`: nothing, a window, or as many as the encoder takes.
+    pub(crate) fn take(&mut self, stage: Stage, now: Duration, tasks: &mut Vec<Task<W>>) {
+        let most = if stage == Stage::Encode { self.limits.batch } else { 1 };
+        let mut first = None;
+        while tasks.len() < most {
+            let Some(Pick { index, passes_over }) = self.pick(stage, now, first) else { return };
+            let entry = &self.entries[index];
+            let out = match self.pools.of(stage).map(Pool::lease) {
+                Some(Ok(lease)) => Some(lease),
+                Some(Err(_)) => return,
+                None => None,
+            };
+            let audio = if entry.streamed && !entry.started {
+                let Ok(lease) = self.pools.audio.lease() else { return };
+                Some(lease)
+            } else {
+                None
+            };
+            let entry = &mut self.entries[index];
+            let Place::Waiting { since, work, .. } = std::mem::replace(&mut entry.place, Place::Running(stage)) else {
+                unreachable!("BUG: only what waits is picked")
+            };
+            let starts = !std::mem::replace(&mut entry.started, true);
+            tasks.push(Task { id: entry.id, work, out, audio, waited: now.saturating_sub(since), starts });
+            first.get_or_insert(entry.priority);
+            let turns = &mut self.passed_over[stage as usize];
+            *turns = if passes_over { *turns + 1 } else { 0 };
+        }
+    }
+
+    /// Whether a worker of `stage` would be given something.
+    pub(crate) fn has_work(&self, stage: Stage, now: Duration) -> bool {
+        self.pick(stage, now, None).is_some()
+    }
+
+    /// Who is next for `stage`: the most urgent, of these the first; after some turns, whoever has waited too long.
+    /// `first` is the priority of the window that this one would be encoded together with.
+    fn pick(&self, stage: Stage, now: Duration, first: Option<Priority>) -> Option<Pick> {
+        let mut best: Option<(usize, Priority)> = None;
+        let mut aged: Option<(usize, Priority, Duration)> = None;
+        for (index, entry) in self.entries.iter().enumerate() {
+            let Place::Waiting { stage: waits_for, since, .. } = &entry.place else { continue };
+            if *waits_for != stage || !self.may_go(entry, stage, first) {
+                continue;
+            }
+            if best.is_none_or(|(_, priority)| entry.priority < priority) {
+                best = Some((index, entry.priority));
+            }
+            if now.saturating_sub(*since) >= self.limits.ageing && aged.is_none_or(|(_, _, oldest)| *since < oldest) {
+                aged = Some((index, entry.priority, *since));
+            }
+        }
+        let (index, priority) = best?;
+        Some(match aged {
+            Some((old, old_priority, _)) if old_priority > priority => {
+                if self.passed_over[stage as usize] >= TURNS_OF_OTHERS {
+                    Pick { index: old, passes_over: false }
+                } else {
+                    Pick { index, passes_over: true }
+                }
+            }
+            _ => Pick { index, passes_over: false },
+        })
+    }
+
+    fn may_go(&self, entry: &Entry<W>, stage: Stage, first: Option<Priority>) -> bool {
+        let live = entry.priority == Priority::Live;
+        let kept = if live { 0 } else { KEPT_FOR_LIVE };
+        // A live window does not wait for others to be encoded with it.
+        if first.is_some_and(|first| (first == Priority::Live) != live) {
+            return false;
+        }
+        if let Some(pool) = self.pools.of(stage)
+            && !has_room(pool, kept)
+        {
+            return false;
+        }
+        let workers = self.limits.workers[stage as usize];
+        if first.is_none() && workers > KEPT_FOR_LIVE && self.running(stage) + kept >= workers {
+            return false;
+        }
+        if !entry.started {
+            let same = |other: &&Entry<W>| other.started && other.priority == entry.priority;
+            if self.entries.iter().filter(same).count() >= self.limits.under_way[entry.priority as usize]
+                || (entry.streamed && !has_room(&self.pools.audio, 0))
+            {
+                return false;
+            }
+        }
+        // One window at a time: the next enters when no other is between the first stage and the last.
+        self.limits.mode == Mode::Pipelined
+            || stage != Stage::Mel
+            || !self.entries.iter().any(|entry| match &entry.place {
+                Place::Running(_) => true,
+                Place::Waiting { stage, .. } => *stage != Stage::Mel,
+            })
+    }
+
+    /// A window is done with its stage and waits for the next.
+    pub(crate) fn pass(&mut self, id: RequestId, work: W, now: Duration) {
+        let entry = self.entries.iter_mut().find(|entry| entry.id == id);
+        let entry = entry.expect("BUG: a running request is in the list");
+        let Place::Running(stage) = &entry.place else { panic!("BUG: {id} does not run") };
+        entry.place = Place::Waiting { stage: stage.next(), since: now, work };
+    }
+
+    /// A running request is over, well or not.
+    pub(crate) fn finish(&mut self, id: RequestId, now: Duration) {
+        let waits = self.queued() > 0;
+        self.entries.retain(|entry| entry.id != id);
+        if waits {
+            let interval = now.saturating_sub(self.last_left);
+            self.interval = Some(match self.interval {
+                Some(mean) => mean.mul_f64(1.0 - INTERVAL_WEIGHT) + interval.mul_f64(INTERVAL_WEIGHT),
+                None => interval,
+            });
+        }
+        self.last_left = now;
+    }
+
+    /// Marks a request as cancelled; [`sweep`](Self::sweep) takes it out as soon as no stage works on it.
+    pub(crate) fn cancel(&mut self, id: RequestId) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
+            entry.cancelled = true;
+        }
+    }
+
+    /// Marks all requests as cancelled.
+    pub(crate) fn cancel_all(&mut self) {
+        for entry in &mut self.entries {
+            entry.cancelled = true;
+        }
+    }
+
+    /// Takes out a waiting request that is cancelled or late.
+    pub(crate) fn sweep(&mut self, now: Duration) -> Option<(RequestId, W, Stop)> {
+        let (index, stop) = self.entries.iter().enumerate().find_map(|(index, entry)| {
+            let stop = if entry.cancelled {
+                Stop::Cancelled
+            } else if entry.deadline.is_some_and(|deadline| now >= deadline) {
+                Stop::Deadline
+            } else {
+                return None;
+            };
+            matches!(entry.place, Place::Waiting { .. }).then_some((index, stop))
+        })?;
+        let entry = self.entries.remove(index);
+        match entry.place {
+            Place::Waiting { work, .. } => Some((entry.id, work, stop)),
+            Place::Running(_) => unreachable!("BUG: only what waits is swept"),
+        }
+    }
+
+    /// When the next waiting request will be late.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let waiting = self.entries.iter().filter(|entry| matches!(entry.place, Place::Waiting { .. }));
+        waiting.filter_map(|entry| entry.deadline).min()
+    }
+
+    /// Whether there is no request at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Requests that are not started.
+    pub(crate) fn queued(&self) -> usize {
+        self.entries.iter().filter(|entry| !entry.started).count()
+    }
+
+    /// Requests that are started and not finished.
+    pub(crate) fn under_way(&self) -> usize {
+        self.entries.len() - self.queued()
+    }
+
+    /// Windows that `stage` works on.
+    pub(crate) fn running(&self, stage: Stage) -> usize {
+        self.entries.iter().filter(|entry| matches!(&entry.place, Place::Running(at) if *at == stage)).count()
+    }
+
+    /// Windows of started requests that wait for `stage`.
+    pub(crate) fn waiting(&self, stage: Stage) -> usize {
+        let waits = |entry: &&Entry<W>| {
+            entry.started && matches!(&entry.place, Place::Waiting { stage: at, .. } if *at == stage)
+        };
+        self.entries.iter().filter(waits).count()
+    }
+
+    /// The buffers.
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
+    }
+}
+
+struct Pick {
+    index: usize,
+    /// Whether a window of a lower priority that has waited long is passed over.
+    passes_over: bool,
+}
+
+fn has_room(pool: &Pool, kept: usize) -> bool {
+    let stats = pool.stats();
+    stats.in_use + kept < stats.capacity
+}
