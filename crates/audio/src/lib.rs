@@ -1,14 +1,16 @@
-//! Sound into 16 kHz mono samples: microphone capture, resampling, file decoding.
+//! Sound into 16 kHz mono samples: microphone capture, resampling, file decoding; and which of it is speech.
 //!
 //! *Units*: samples are `f32` of about -1 to 1, 16,000 a second, one channel, wherever no other rate is named.
 
 pub mod capture;
 pub mod file;
 mod resample;
+mod voice;
 
 pub use capture::{Capture, CaptureError, CaptureEvent, Device, devices};
 pub use file::{AudioFile, FileError};
 pub use resample::Resampler;
+pub use voice::VoiceDetector;
 
 /// Samples per second of everything that leaves this crate.
 pub const SAMPLE_RATE: u32 = 16_000;
