@@ -2,12 +2,14 @@
 //!
 //! `cargo xtask run` and `cargo xtask test` are all that a newcomer types; the rest is what they are made of.
 
+mod npu_model;
 mod process;
 mod run;
 mod setup;
 mod test;
 mod tidy;
 mod workspace;
+mod xrt;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,10 @@ enum Task {
         #[arg(long)]
         yes: bool,
     },
+    /// Prints how long the NPU is predicted to take for each Whisper size.
+    NpuModel,
+    /// Unpacks AMD's XRT into the cache, for the NPU's shim and the virtual NPU. Installs nothing.
+    Xrt,
     /// Installs what the other tasks need, and nothing else.
     Setup {
         /// Install what is missing without asking.
@@ -58,6 +64,8 @@ fn main() -> ExitCode {
         Task::Run { yes, arguments } => run::run(Consent::from_flag(yes), &arguments),
         Task::Test { yes } => test::run(Consent::from_flag(yes)),
         Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
+        Task::NpuModel => npu_model::run(),
+        Task::Xrt => xrt::run(),
         Task::Setup { yes } => setup::prepare(Purpose::Test, Consent::from_flag(yes)).map(|_| true),
     };
     match outcome {

@@ -8,6 +8,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-pool", 0),
     ("amanuensis-audio", 1),
     ("amanuensis-mel", 1),
+    ("amanuensis-npu-kernels", 1),
     ("amanuensis-whisper", 1),
     ("amanuensis-backend-cpu", 2),
     ("amanuensis-models", 2),
