@@ -53,7 +53,7 @@ impl std::fmt::Display for Stage {
 
 /// Turns that pass over a window that has waited long, before it gets one.
 const TURNS_OF_OTHERS: u32 = 3;
-/// Buffers of each pool, and workers of a stage that has several, that only a live window may take.
+/// Buffers of each pool, and workers of a stage that has several, that are kept for a live window.
 const KEPT_FOR_LIVE: usize = 1;
 /// Weight of the newest interval in the mean time between two requests that leave.
 const INTERVAL_WEIGHT: f64 = 0.2;
@@ -245,64 +245,69 @@ impl<W> Scheduler<W> {
     /// Who is next for `stage`: the most urgent, of these the first; after some turns, whoever has waited too long.
     /// `first` is the priority of the window that this one would be encoded together with.
     fn pick(&self, stage: Stage, now: Duration, first: Option<Priority>) -> Option<Pick> {
-        let mut best: Option<(usize, Priority)> = None;
-        let mut aged: Option<(usize, Priority, Duration)> = None;
-        for (index, entry) in self.entries.iter().enumerate() {
-            let Place::Waiting { stage: waits_for, since, .. } = &entry.place else { continue };
-            if *waits_for != stage || !self.may_go(entry, stage, first) {
-                continue;
-            }
-            if best.is_none_or(|(_, priority)| entry.priority < priority) {
-                best = Some((index, entry.priority));
-            }
-            if now.saturating_sub(*since) >= self.limits.ageing && aged.is_none_or(|(_, _, oldest)| *since < oldest) {
-                aged = Some((index, entry.priority, *since));
-            }
+        let room = self.room(stage, first.is_none());
+        if room == 0 || !self.is_open(stage) {
+            return None;
         }
-        let (index, priority) = best?;
-        Some(match aged {
-            Some((old, old_priority, _)) if old_priority > priority => {
-                if self.passed_over[stage as usize] >= TURNS_OF_OTHERS {
-                    Pick { index: old, passes_over: false }
-                } else {
-                    Pick { index, passes_over: true }
-                }
+        let waiting = || {
+            self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.place {
+                Place::Waiting { stage: at, since, .. } if *at == stage => Some((index, entry, *since)),
+                _ => None,
+            })
+        };
+        // A live window is not encoded with others, which would hold it up, nor do others go together while it waits.
+        let alone = first.is_some_and(|first| first != Priority::Live)
+            && waiting().any(|(_, entry, _)| entry.priority == Priority::Live);
+        if alone {
+            return None;
+        }
+        let ready = || {
+            waiting().filter(|(_, entry, _)| {
+                let joins = first.is_none_or(|first| (first == Priority::Live) == (entry.priority == Priority::Live));
+                joins && (entry.started || self.may_start(entry))
+            })
+        };
+        let best = ready()
+            .filter(|(_, entry, _)| entry.priority == Priority::Live || room > KEPT_FOR_LIVE)
+            .min_by_key(|(index, entry, _)| (entry.priority, *index));
+        let least_urgent = best.map(|(_, entry, _)| entry.priority);
+        let aged = ready()
+            .filter(|(_, entry, since)| {
+                now.saturating_sub(*since) >= self.limits.ageing
+                    && least_urgent.is_none_or(|best| entry.priority > best)
+            })
+            .min_by_key(|(index, _, since)| (*since, *index));
+        match (best, aged) {
+            (_, Some((index, _, _))) if self.passed_over[stage as usize] >= TURNS_OF_OTHERS => {
+                Some(Pick { index, passes_over: false })
             }
-            _ => Pick { index, passes_over: false },
-        })
+            (Some((index, _, _)), aged) => Some(Pick { index, passes_over: aged.is_some() }),
+            (None, _) => None,
+        }
     }
 
-    fn may_go(&self, entry: &Entry<W>, stage: Stage, first: Option<Priority>) -> bool {
-        let live = entry.priority == Priority::Live;
-        let kept = if live { 0 } else { KEPT_FOR_LIVE };
-        // A live window does not wait for others to be encoded with it.
-        if first.is_some_and(|first| (first == Priority::Live) != live) {
-            return false;
-        }
-        if let Some(pool) = self.pools.of(stage)
-            && !has_room(pool, kept)
-        {
-            return false;
-        }
+    /// Windows that the stage has buffers for, and workers if this one needs one.
+    fn room(&self, stage: Stage, needs_worker: bool) -> usize {
+        let buffers = self.pools.of(stage).map_or(usize::MAX, free);
         let workers = self.limits.workers[stage as usize];
-        if first.is_none() && workers > KEPT_FOR_LIVE && self.running(stage) + kept >= workers {
-            return false;
-        }
-        if !entry.started {
-            let same = |other: &&Entry<W>| other.started && other.priority == entry.priority;
-            if self.entries.iter().filter(same).count() >= self.limits.under_way[entry.priority as usize]
-                || (entry.streamed && !has_room(&self.pools.audio, 0))
-            {
-                return false;
-            }
-        }
-        // One window at a time: the next enters when no other is between the first stage and the last.
-        self.limits.mode == Mode::Pipelined
-            || stage != Stage::Mel
-            || !self.entries.iter().any(|entry| match &entry.place {
-                Place::Running(_) => true,
-                Place::Waiting { stage, .. } => *stage != Stage::Mel,
-            })
+        // A single worker that asks is free, and cannot be kept for anybody.
+        if needs_worker && workers > 1 { buffers.min(workers.saturating_sub(self.running(stage))) } else { buffers }
+    }
+
+    /// Whether a window may enter. One at a time may go through the stages of the sequential mode.
+    fn is_open(&self, stage: Stage) -> bool {
+        let between = |entry: &Entry<W>| match &entry.place {
+            Place::Running(_) => true,
+            Place::Waiting { stage, .. } => *stage != Stage::Mel,
+        };
+        self.limits.mode == Mode::Pipelined || stage != Stage::Mel || !self.entries.iter().any(between)
+    }
+
+    /// Whether a request may leave the queue.
+    fn may_start(&self, entry: &Entry<W>) -> bool {
+        let under_way = |other: &&Entry<W>| other.started && other.priority == entry.priority;
+        self.entries.iter().filter(under_way).count() < self.limits.under_way[entry.priority as usize]
+            && (!entry.streamed || free(&self.pools.audio) > 0)
     }
 
     /// A window is done with its stage and waits for the next.
@@ -406,7 +411,11 @@ struct Pick {
     passes_over: bool,
 }
 
-fn has_room(pool: &Pool, kept: usize) -> bool {
+/// Buffers that can be leased.
+fn free(pool: &Pool) -> usize {
     let stats = pool.stats();
-    stats.in_use + kept < stats.capacity
+    stats.capacity - stats.in_use
 }
+
+#[cfg(test)]
+mod simulation;

@@ -2,7 +2,6 @@
 //! test makes it take. So a text that belongs to another request shows.
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use amanuensis_engine::Speech;
 use amanuensis_mel::LogMel;
@@ -209,12 +208,5 @@ impl Decoder for SimulatedDecoder {
         _logits: &mut [f32],
     ) -> Result<(), BackendError> {
         Err(BackendError::Device { device: "simulated".to_owned(), reason: "it knows no words".to_owned() })
-    }
-}
-
-/// Sleeps for as long as a stage of the simulated machine takes.
-pub fn take(time: Duration) {
-    if !time.is_zero() {
-        std::thread::sleep(time);
     }
 }
