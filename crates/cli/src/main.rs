@@ -1,2 +1,54 @@
-//! The `amanuensis` command.
-fn main() {}
+//! The `amanuensis` command: flags and wiring. What it does is done by the libraries.
+
+mod devices;
+mod format;
+mod speech;
+mod transcribe;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Turn speech into text, on this machine and nowhere else.
+#[derive(Debug, Parser)]
+#[command(name = "amanuensis", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Transcribe(transcribe::Arguments),
+    /// List the microphones
+    Devices,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let levels = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse::<Targets>().ok());
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN)))
+        .init();
+    let done = match arguments.command {
+        Command::Transcribe(arguments) => transcribe::run(&arguments),
+        Command::Devices => devices::run(),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has gone, as `head` does. There is nobody to tell.
+        Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("amanuensis: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

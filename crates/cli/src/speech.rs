@@ -1,0 +1,87 @@
+//! The model and how it decodes: flags that every command has which turns speech into text.
+
+use amanuensis_backends::{Choice, CpuOptions, Precision};
+use amanuensis_engine::{Engine, Settings};
+use amanuensis_whisper::decode::{DecodeOptions, Task};
+use amanuensis_whisper::languages::LANGUAGES;
+use clap::{Args, ValueEnum};
+
+/// Flags about model and decoding.
+#[derive(Debug, Args)]
+pub struct SpeechArguments {
+    /// Model to use: the name of an installed one, or a path [default: the one installed last, else the demo model]
+    #[arg(long, short, value_name = "MODEL")]
+    model: Option<String>,
+    /// Language that is spoken, as "de" or "German" [default: the model finds out]
+    #[arg(long, short, value_name = "LANGUAGE", value_parser = language)]
+    language: Option<String>,
+    /// Translate into English
+    #[arg(long)]
+    translate: bool,
+    /// Text that could have come before: names and words to expect, a style to follow
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Follow this many candidates at once: slower, now and then better [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    beam_size: Option<u8>,
+    /// How the model's weights are held
+    #[arg(long, value_name = "PRECISION", default_value = "int8")]
+    precision: PrecisionArgument,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PrecisionArgument {
+    /// 8-bit integers: fast and small
+    Int8,
+    /// 32-bit floats: slow, for comparison
+    F32,
+}
+
+impl SpeechArguments {
+    /// Loads the model and starts an engine with it.
+    ///
+    /// # Errors
+    /// A sentence: there is no such model, or it cannot be loaded.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let file = amanuensis_models::choose(self.model.as_deref())?;
+        let precision = match self.precision {
+            PrecisionArgument::Int8 => Precision::Int8,
+            PrecisionArgument::F32 => Precision::F32,
+        };
+        let choice = Choice::Cpu(CpuOptions { precision, ..CpuOptions::default() });
+        Ok(Engine::start(amanuensis_backends::open(&file, &choice)?, Settings::default())?)
+    }
+
+    /// How to decode.
+    pub fn options(&self) -> DecodeOptions {
+        DecodeOptions {
+            language: self.language.clone(),
+            task: if self.translate { Task::Translate } else { Task::Transcribe },
+            prompt: self.prompt.clone(),
+            beam_size: self.beam_size.map(usize::from).filter(|size| *size > 1),
+            ..DecodeOptions::default()
+        }
+    }
+}
+
+/// The code of a language that was given by code or name.
+fn language(given: &str) -> Result<String, String> {
+    let wanted = given.to_lowercase();
+    LANGUAGES
+        .iter()
+        .find(|(code, name)| *code == wanted || name.to_lowercase() == wanted)
+        .map(|(code, _)| (*code).to_owned())
+        .ok_or_else(|| "no model knows this language; give its code as \"en\" or its English name".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_known_by_code_and_name() {
+        assert_eq!(language("de"), Ok("de".to_owned()));
+        assert_eq!(language("GERMAN"), Ok("de".to_owned()));
+        assert!(language("klingon").is_err());
+    }
+}
