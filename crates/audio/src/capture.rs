@@ -63,7 +63,7 @@ pub enum CaptureError {
         name: String,
     },
     /// The microphone went away while it was open.
-    #[error("the microphone went away; dictation goes on when it is back")]
+    #[error("the microphone went away; check its plug, then start again")]
     Lost,
     /// The system refused it.
     #[error("the microphone cannot be opened ({reason}); close other programs that use it, or choose another one")]

@@ -1,12 +1,20 @@
 //! The dictation session: from a pressed button to committed words, with no user interface in it.
 //!
 //! [`Machine`] decides everything and does nothing: it is given audio, answers and the time, and says what has to be done.
+//! [`Session`] does it: it owns the microphone, tells speech from noise, and asks the engine.
 
 mod agreement;
+mod guard;
 pub mod machine;
+mod microphone;
+mod session;
+
+use std::time::Duration;
 
 pub use agreement::Agreement;
 pub use machine::{Machine, Rules};
+pub use microphone::{Microphone, OpenMicrophone};
+pub use session::{Session, Setup};
 
 /// Number of a dictation, counted from 1 since the session was started.
 pub type TakeId = u32;
@@ -19,10 +27,27 @@ pub enum Event {
         /// The new take.
         take: TakeId,
     },
+    /// A microphone was opened and gave its first sample.
+    MicrophoneLive {
+        /// Its name.
+        device: String,
+        /// From the order to open it to the first sample.
+        after: Duration,
+    },
     /// The first audio is here: nothing that is said from now on is lost.
     Recording {
         /// The take.
         take: TakeId,
+    },
+    /// How loud it is, ten times a second while a take is recorded.
+    Level {
+        /// From 0, silence, to 1, as loud as it can be; even steps sound even.
+        level: f32,
+    },
+    /// Sound was lost: this machine was too slow, or its sound system.
+    Gap {
+        /// How much.
+        length: Duration,
     },
     /// The text of the segment that still grows, in place of what was told before.
     Live {

@@ -186,6 +186,11 @@ impl Machine {
         self.actions.pop_front()
     }
 
+    /// Whether a take is being recorded and was not stopped.
+    pub fn is_listening(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.until.is_none())
+    }
+
     /// The take being recorded, its tail included.
     pub fn recording(&self) -> Option<TakeId> {
         self.recording.as_ref().and(self.takes.back()).map(|take| take.id)
