@@ -137,6 +137,10 @@ impl<W: WeightMatrix> CpuDecoder<W> {
         for index in indices {
             self.chosen.extend_from_slice(&self.x[index * width..(index + 1) * width]);
         }
+        // The same token may be chosen twice, so that there can be more of them than there were tokens.
+        if self.normed.len() < self.chosen.len() {
+            self.normed.resize(self.chosen.len(), 0.0);
+        }
         let normed = &mut self.normed[..self.chosen.len()];
         model.decoder_norm.apply(&model.pool, &self.chosen, normed);
         let rows = Activations::new(normed, width);
