@@ -113,17 +113,15 @@ pub enum CaptureEvent {
 /// [`CaptureError::NoMicrophone`].
 pub fn devices() -> Result<Vec<Device>, CaptureError> {
     let host = host();
-    let default = host.default_input_device().and_then(|device| device.id().ok());
+    let default = default_microphone(&host).and_then(|device| device.id().ok());
     let mut found: Vec<Device> = host
         .input_devices()
         .map_err(refused)?
         .filter_map(|device| {
             let id = device.id().ok()?;
             let name = device.description().ok()?.name().to_owned();
-            Some(Device { is_default: Some(&id) == default.as_ref(), id: id.to_string(), name })
+            is_microphone(&id).then(|| Device { is_default: Some(&id) == default.as_ref(), id: id.to_string(), name })
         })
-        // What plays back can be recorded too, but it is no microphone.
-        .filter(|device| !device.id.ends_with(".monitor"))
         .collect();
     found.sort_by_key(|device| !device.is_default);
     if found.is_empty() { Err(CaptureError::NoMicrophone) } else { Ok(found) }
@@ -135,6 +133,30 @@ fn host() -> Host {
         .ok()
         .filter(|host| host.input_devices().is_ok())
         .unwrap_or_else(|| cpal::host_from_id(HostId::Alsa).unwrap_or_else(|_| cpal::default_host()))
+}
+
+/// The microphone of the system's choice, or the first there is where that is none.
+fn default_microphone(host: &Host) -> Option<cpal::Device> {
+    let is_microphone = |device: &cpal::Device| device.id().is_ok_and(|id| is_microphone(&id));
+    let default = host.default_input_device();
+    match host.id() {
+        // Its default one is whatever the user has configured, under one name.
+        HostId::Alsa => default
+            .filter(|_| host.input_devices().is_ok_and(|mut devices| devices.any(|device| is_microphone(&device)))),
+        _ => default.filter(is_microphone).or_else(|| host.input_devices().ok()?.find(is_microphone)),
+    }
+}
+
+/// Whether a source of sound is a microphone. PulseAudio can record what is being played, and ALSA lists every plugin that it
+/// has, and every card several times.
+fn is_microphone(id: &cpal::DeviceId) -> bool {
+    match id.host() {
+        HostId::PulseAudio => !id.id().ends_with(".monitor"),
+        // Named by the card, not by its number, which changes.
+        HostId::Alsa => {
+            id.id().strip_prefix("plughw:CARD=").is_some_and(|card| !card.starts_with(|c: char| c.is_ascii_digit()))
+        }
+    }
 }
 
 fn refused(error: cpal::Error) -> CaptureError {
@@ -254,7 +276,7 @@ impl Worker {
     fn open(&self) -> Result<Opened, CaptureError> {
         let host = host();
         let device = match &self.wanted {
-            None => host.default_input_device().ok_or(CaptureError::NoMicrophone)?,
+            None => default_microphone(&host).ok_or(CaptureError::NoMicrophone)?,
             Some(wanted) => cpal::DeviceId::from_str(wanted)
                 .ok()
                 .and_then(|id| host.device_by_id(&id))

@@ -2,6 +2,7 @@
 
 mod devices;
 mod format;
+mod listen;
 mod speech;
 mod transcribe;
 
@@ -23,6 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Transcribe(transcribe::Arguments),
+    Listen(listen::Arguments),
     /// List the microphones
     Devices,
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Command::Transcribe(arguments) => transcribe::run(&arguments),
+        Command::Listen(arguments) => listen::run(&arguments),
         Command::Devices => devices::run(),
     };
     match done {

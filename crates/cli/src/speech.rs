@@ -52,14 +52,14 @@ impl SpeechArguments {
         Ok(Engine::start(amanuensis_backends::open(&file, &choice)?, Settings::default())?)
     }
 
-    /// How to decode.
-    pub fn options(&self) -> DecodeOptions {
+    /// `defaults`, changed as the flags say.
+    pub fn options(&self, defaults: DecodeOptions) -> DecodeOptions {
         DecodeOptions {
             language: self.language.clone(),
             task: if self.translate { Task::Translate } else { Task::Transcribe },
             prompt: self.prompt.clone(),
             beam_size: self.beam_size.map(usize::from).filter(|size| *size > 1),
-            ..DecodeOptions::default()
+            ..defaults
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use amanuensis_audio::AudioFile;
 use amanuensis_engine::{Audio, Done, Engine, Event, Job, Priority, Request, RequestError};
-use amanuensis_whisper::Segment;
+use amanuensis_whisper::{DecodeOptions, Segment};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use crossbeam_channel::Select;
@@ -168,8 +168,8 @@ impl Batch<'_> {
             Some(engine) => engine,
             none => none.insert(self.arguments.speech.engine()?),
         };
-        let mut options = self.arguments.speech.options();
-        options.word_timestamps = self.arguments.word_timestamps;
+        let word_timestamps = self.arguments.word_timestamps;
+        let options = self.arguments.speech.options(DecodeOptions { word_timestamps, ..DecodeOptions::default() });
         let priority = Priority::Interactive;
         let job = engine.submit(Request { audio: Audio::from(file), priority, options, deadline: None })?;
         Ok(Recording::new(path, Some(job)))
