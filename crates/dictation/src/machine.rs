@@ -196,6 +196,12 @@ impl Machine {
         self.recording.as_ref().and(self.takes.back()).map(|take| take.id)
     }
 
+    /// Length of the ended segments whose text is not there yet: how far the engine is behind.
+    pub fn backlog(&self) -> Duration {
+        let samples: usize = self.closed.iter().map(|closed| closed.samples.len()).sum();
+        Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE))
+    }
+
     /// When [`tick`](Self::tick) has something to do at the latest, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Duration> {
         let tail = self.recording.as_ref().and_then(|recording| recording.until);
@@ -431,6 +437,8 @@ impl Machine {
         let Some(id) = self.recording() else { return };
         match (&how, length) {
             (Ended::Stopped, Some(length)) => self.close_segment(length),
+            // Segments that a pause ended are still being written.
+            (Ended::Stopped, None) => {}
             _ => self.forget(id),
         }
         self.recording = None;

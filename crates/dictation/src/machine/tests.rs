@@ -228,6 +228,21 @@ fn a_busy_engine_is_asked_again_and_a_failing_one_is_told() {
 }
 
 #[test]
+fn a_stop_in_a_pause_waits_for_what_was_said_before_it() {
+    let mut bench = Bench::new(Rules::default());
+    bench.start();
+    bench.hear(4, true);
+    bench.hear(8, false);
+    assert!(bench.machine.backlog() > ms(1000));
+    bench.stop();
+    bench.wait(ms(300));
+    assert_eq!(bench.outcomes(), []);
+    while bench.answer(Ok("hello")).is_some() {}
+    assert_eq!(bench.outcomes(), [(1, Outcome::Text("hello".into()))]);
+    assert_eq!(bench.machine.backlog(), Duration::ZERO);
+}
+
+#[test]
 fn cancel_throws_away_the_take_and_its_questions() {
     let mut bench = Bench::new(Rules::default());
     bench.start();
