@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     let levels = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse::<Targets>().ok());
     tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
-        .with(levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN)))
+        // What goes wrong is said in sentences. Of logs only our own mistakes are shown, unless they are asked for.
+        .with(levels.unwrap_or_else(|| Targets::new().with_target("amanuensis", LevelFilter::ERROR)))
         .init();
     let done = match arguments.command {
         Command::Transcribe(arguments) => transcribe::run(&arguments),

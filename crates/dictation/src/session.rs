@@ -260,7 +260,7 @@ impl Worker {
     }
 
     fn lost(&mut self, error: &CaptureError) {
-        tracing::warn!(%error, "no microphone");
+        tracing::info!(%error, "no microphone");
         let rest = self.voice.finish();
         if !rest.is_empty() {
             self.machine.heard(self.now, &rest, false);

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempPath;
 
 pub use microphone::VirtualMicrophone;
-pub use words::heard;
+pub use words::{assert_understood, heard};
 
 /// Says `text` into a WAV file (22,050 Hz, mono), which is deleted with the answer. `None` where there is no espeak-ng.
 ///

