@@ -8,6 +8,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod virtual_npu;
 mod workspace;
 mod xrt;
 
@@ -49,6 +50,12 @@ enum Task {
     },
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
+    /// Runs a command on a virtual NPU, beneath the real XRT.
+    VirtualNpu {
+        /// The command and its arguments.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Unpacks AMD's XRT into the cache, for the NPU's shim and the virtual NPU. Installs nothing.
     Xrt,
     /// Installs what the other tasks need, and nothing else.
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         Task::Test { yes } => test::run(Consent::from_flag(yes)),
         Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
         Task::NpuModel => npu_model::run(),
+        Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),
         Task::Setup { yes } => setup::prepare(Purpose::Test, Consent::from_flag(yes)).map(|_| true),
     };

@@ -6,11 +6,13 @@ use crate::workspace::Metadata;
 const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-kernels", 0),
     ("amanuensis-pool", 0),
+    ("amanuensis-xrt-sys", 0),
     ("amanuensis-audio", 1),
     ("amanuensis-mel", 1),
     ("amanuensis-npu-kernels", 1),
     ("amanuensis-whisper", 1),
     ("amanuensis-backend-cpu", 2),
+    ("amanuensis-backend-npu", 2),
     ("amanuensis-models", 2),
     ("amanuensis-engine", 3),
     ("amanuensis-backends", 3),
@@ -23,7 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
 const MEANT: &[(&str, &str)] = &[("amanuensis-backends", "amanuensis-engine")];
 
 /// Packages outside the layers: developer tools and whole-system tests, which nothing may import.
-const OUTSIDE: &[&str] = &["amanuensis-test-support", "xtask"];
+const OUTSIDE: &[&str] = &["amanuensis-npu-tests", "amanuensis-test-support", "amanuensis-virtual-npu", "xtask"];
 
 /// Complains about each arrow that runs the wrong way and about each crate that the table does not know.
 pub fn check(metadata: &Metadata) -> Vec<String> {
