@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::{process, workspace};
+use crate::{process, workspace, xrt};
 
 /// Packages without which the app cannot be built.
 const BUILD_PACKAGES: &[&str] = &[
@@ -120,6 +120,7 @@ enum Missing {
     Venv,
     Wheels(Vec<&'static str>),
     Nextest,
+    Xrt,
 }
 
 impl Missing {
@@ -130,6 +131,7 @@ impl Missing {
             Self::Venv => format!("a Python environment in {}", shown(venv())),
             Self::Wheels(wheels) => format!("Python packages into {}: {}", shown(venv()), wheels.join(" ")),
             Self::Nextest => format!("{NEXTEST} from crates.io into {}", shown(workspace::cache())),
+            Self::Xrt => format!("AMD's XRT, unpacked from Debian's packages (30 MB) into {}", shown(xrt::root())),
         }
     }
 
@@ -146,6 +148,13 @@ impl Missing {
                     .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
                     .args(wheels),
             ),
+            Self::Xrt => {
+                // Tests of the NPU are skipped without it, which the mirror of an Ubuntu does not have.
+                if let Err(error) = xrt::run() {
+                    println!("XRT is not there, and the tests that need it will be skipped: {error:#}");
+                }
+                Ok(())
+            }
             Self::Nextest => {
                 let root = workspace::cache()?.join("cargo");
                 process::run(
@@ -227,6 +236,9 @@ fn missing_from_cache(purpose: Purpose) -> anyhow::Result<Vec<Missing>> {
         let own = workspace::cache()?.join("cargo/bin/cargo-nextest");
         if !works(workspace::cargo().args(["nextest", "--version"])) && !own.is_file() {
             missing.push(Missing::Nextest);
+        }
+        if !xrt::is_there(&xrt::root()?) {
+            missing.push(Missing::Xrt);
         }
     }
     if !wheels.is_empty() {

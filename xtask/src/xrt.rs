@@ -63,7 +63,8 @@ pub fn run() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn is_there(root: &Path) -> bool {
+/// Whether XRT was unpacked into `root`.
+pub fn is_there(root: &Path) -> bool {
     root.join(format!("usr/lib/x86_64-linux-gnu/libxrt_coreutil.so.{VERSION}.00")).is_file()
         && root.join("usr/include/xrt/xrt_kernel.h").is_file()
 }
