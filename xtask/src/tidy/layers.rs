@@ -17,8 +17,9 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-engine", 3),
     ("amanuensis-backends", 3),
     ("amanuensis-dictation", 4),
-    ("amanuensis-app", 5),
-    ("amanuensis-cli", 5),
+    ("amanuensis-server", 5),
+    ("amanuensis-app", 6),
+    ("amanuensis-cli", 6),
 ];
 
 /// Arrows inside one layer that are meant: the crate that knows every backend makes what the engine takes.
