@@ -1,7 +1,8 @@
-//! Every developer task: set-up, run, test, tidy.
+//! Every developer task: set-up, run, test, tidy, bench.
 //!
 //! `cargo xtask run` and `cargo xtask test` are all that a newcomer types; the rest is what they are made of.
 
+mod bench;
 mod npu_model;
 mod process;
 mod run;
@@ -48,6 +49,8 @@ enum Task {
         #[arg(long)]
         yes: bool,
     },
+    /// Measures, in an optimised build.
+    Bench(bench::Options),
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
     /// Runs a command on a virtual NPU, beneath the real XRT.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Run { yes, arguments } => run::run(Consent::from_flag(yes), &arguments),
         Task::Test { yes } => test::run(Consent::from_flag(yes)),
         Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
+        Task::Bench(options) => bench::run(&options),
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),

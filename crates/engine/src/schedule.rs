@@ -261,10 +261,11 @@ impl<W> Scheduler<W> {
         if alone {
             return None;
         }
+        let under_way = self.under_way_by_priority();
         let ready = || {
             waiting().filter(|(_, entry, _)| {
                 let joins = first.is_none_or(|first| (first == Priority::Live) == (entry.priority == Priority::Live));
-                joins && (entry.started || self.may_start(entry))
+                joins && (entry.started || self.may_start(entry, &under_way))
             })
         };
         let best = ready()
@@ -304,10 +305,17 @@ impl<W> Scheduler<W> {
     }
 
     /// Whether a request may leave the queue.
-    fn may_start(&self, entry: &Entry<W>) -> bool {
-        let under_way = |other: &&Entry<W>| other.started && other.priority == entry.priority;
-        self.entries.iter().filter(under_way).count() < self.limits.under_way[entry.priority as usize]
+    fn may_start(&self, entry: &Entry<W>, under_way: &[usize; 3]) -> bool {
+        under_way[entry.priority as usize] < self.limits.under_way[entry.priority as usize]
             && (!entry.streamed || free(&self.pools.audio) > 0)
+    }
+
+    fn under_way_by_priority(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for entry in self.entries.iter().filter(|entry| entry.started) {
+            counts[entry.priority as usize] += 1;
+        }
+        counts
     }
 
     /// A window is done with its stage and waits for the next.

@@ -10,8 +10,9 @@ use amanuensis_engine::{
     Audio, AudioSource, Engine, Event, Mode, Priority, Request, RequestError, Settings, Shutdown, SourceError, Stage,
     SubmitError, TrimContext,
 };
+use amanuensis_mel::LogMel;
 use amanuensis_whisper::{BackendError, DecodeOptions, SAMPLE_RATE};
-use simulated::{Hooks, Nothing, noise, number, speech};
+use simulated::{DIMS, Hooks, noise, number_of, speech};
 
 const SECOND: usize = SAMPLE_RATE as usize;
 
@@ -26,6 +27,18 @@ fn request(samples: Vec<f32>, priority: Priority) -> Request {
 fn start(hooks: impl Hooks + 'static) -> Engine {
     let settings = Settings { mel_workers: 2, decode_workers: 2, ..Settings::default() };
     Engine::start(speech(hooks, 1), settings).expect("it starts")
+}
+
+/// Nothing happens.
+struct Nothing;
+
+impl Hooks for Nothing {}
+
+/// The number of the window that `samples` make, seen as `frames` mel frames.
+fn number(samples: &[f32], frames: usize) -> u32 {
+    let mut mel = vec![0.0; frames * DIMS.n_mels];
+    LogMel::new(DIMS.n_mels).compute(samples, &mut mel);
+    number_of(&mel)
 }
 
 fn text(number: u32) -> String {

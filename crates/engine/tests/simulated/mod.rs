@@ -4,7 +4,6 @@
 use std::sync::{Arc, LazyLock};
 
 use amanuensis_engine::Speech;
-use amanuensis_mel::LogMel;
 use amanuensis_whisper::{
     BackendError, Decoder, DeviceInfo, Dims, EncodeReport, Encoder, LogitsFor, MelView, Model, TokenId, Tokenizer,
 };
@@ -33,24 +32,12 @@ pub trait Hooks: Send + Sync {
     }
 }
 
-/// Nothing happens.
-pub struct Nothing;
-
-impl Hooks for Nothing {}
-
 pub fn speech(hooks: impl Hooks + 'static, max_batch: usize) -> Speech {
     Speech {
         name: "simulated".to_owned(),
         model: Arc::new(Simulated { hooks: Arc::new(hooks), max_batch }),
         tokenizer: Arc::clone(&TOKENIZER),
     }
-}
-
-/// The number of the window that `samples` make, seen as `frames` mel frames.
-pub fn number(samples: &[f32], frames: usize) -> u32 {
-    let mut mel = vec![0.0; frames * DIMS.n_mels];
-    LogMel::new(DIMS.n_mels).compute(samples, &mut mel);
-    number_of(&mel)
 }
 
 /// A recording unlike that of any other seed.
@@ -72,7 +59,8 @@ static TOKENIZER: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| {
     Arc::new(Tokenizer::new(bytes.chain(filling).collect(), DIMS.n_vocab).expect("a vocabulary of the right size"))
 });
 
-fn number_of(mel: &[f32]) -> u32 {
+/// The number of a window, from its spectrogram.
+pub fn number_of(mel: &[f32]) -> u32 {
     mel.iter().fold(0_u32, |sum, value| sum.rotate_left(1).wrapping_add(value.to_bits())) % 1_000_000
 }
 

@@ -1,0 +1,341 @@
+//! What overlapping the stages brings: with a simulated machine, whose stages sleep for as long as real ones took, so that the
+//! cores of this machine do not matter; and with a real model on the CPU, where there is one.
+//!
+//! `cargo xtask bench --pipeline` runs it. `--json` prints the same figures as JSON; `--model FILE` names the real model and
+//! `--audio FILE` what it hears, in place of noise.
+
+#[path = "../tests/simulated/mod.rs"]
+mod simulated;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use amanuensis_audio::AudioFile;
+use amanuensis_engine::{
+    Audio, AudioSource, Done, Engine, Mode, Priority, Request, Settings, Shutdown, Snapshot, SourceError, Speech,
+    Stage, TrimContext,
+};
+use amanuensis_whisper::{BackendError, DecodeOptions, SAMPLE_RATE, Weights};
+use serde_json::{Value, json};
+use simulated::{Hooks, noise};
+
+/// What the stages took on the machine that this engine's ancestor ran on.
+const LOAD: Duration = Duration::from_millis(15);
+const ENCODE: Duration = Duration::from_millis(15);
+const DECODE: Duration = Duration::from_millis(30);
+/// What the second and further windows of one encoder call cost, of the first.
+const FURTHER: f64 = 0.5;
+/// Requests in flight.
+const CLIENTS: usize = 15;
+/// Evenly spaced arrivals a second.
+const ARRIVALS: u32 = 60;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let named = |flag: &str| {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(at + 1).map(PathBuf::from)
+    };
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/amanuensis-demo.en.bin");
+    let model = named("--model").unwrap_or(demo);
+    let sound = named("--audio").map_or_else(|| noise(WINDOW_SAMPLES, 1), |path| read(&path));
+
+    let as_json = arguments.iter().any(|argument| argument == "--json");
+    let show = |figures: &Value| {
+        if !as_json {
+            table(figures, 0);
+        }
+    };
+    let simulated = json!({ "simulated": simulated_figures() });
+    show(&simulated);
+    let real = if model.is_file() {
+        real_figures(&model, Sound(sound))
+    } else {
+        json!({ "skipped": format!("there is no model at {}", model.display()) })
+    };
+    let real = json!({ "cpu": real });
+    show(&real);
+    if as_json {
+        println!("{:#}", json!([simulated, real]));
+    }
+}
+
+/// Prints nested figures, one a line.
+fn table(figures: &Value, depth: usize) {
+    let Some(entries) = figures.as_object() else { return };
+    for (name, value) in entries {
+        let name = format!("{:depth$}{name}", "", depth = 2 * depth);
+        match value {
+            Value::Object(_) => {
+                println!("{name}");
+                table(value, depth + 1);
+            }
+            Value::Number(number) if number.is_f64() => {
+                println!("{name:<44}{:>12.2}", number.as_f64().unwrap_or_default());
+            }
+            Value::String(text) => println!("{name:<44}  {text}"),
+            other => println!("{name:<44}{:>12}", other.to_string()),
+        }
+    }
+}
+
+// The simulated machine.
+
+struct Sleeps;
+
+impl Hooks for Sleeps {
+    fn encode(&self, numbers: &[u32], _: &[usize]) -> Result<(), BackendError> {
+        std::thread::sleep(ENCODE.mul_f64(1.0 + FURTHER * (numbers.len() - 1) as f64));
+        Ok(())
+    }
+
+    fn decode(&self, _: u32) -> Result<(), BackendError> {
+        std::thread::sleep(DECODE);
+        Ok(())
+    }
+}
+
+/// Half a second of sound that takes a while to load.
+struct Slow {
+    left: usize,
+}
+
+impl AudioSource for Slow {
+    fn read(&mut self, out: &mut [f32]) -> Result<usize, SourceError> {
+        if self.left == 0 {
+            return Ok(0);
+        }
+        std::thread::sleep(LOAD);
+        let count = self.left.min(out.len());
+        out[..count].fill(0.1);
+        self.left -= count;
+        Ok(count)
+    }
+
+    fn duration(&self) -> Option<Duration> {
+        None
+    }
+}
+
+fn simulated_request() -> Request {
+    // What is computed besides the sleeps is kept small: one token, and a spectrogram as short as the sound.
+    let options =
+        DecodeOptions { temperatures: vec![0.0], timestamps: false, max_tokens: Some(1), ..DecodeOptions::default() };
+    let audio = Audio::Source(Box::new(Slow { left: SAMPLE_RATE as usize / 2 }));
+    Request { audio, priority: Priority::Batch, options, deadline: None }
+}
+
+fn simulated_engine(mode: Mode, max_batch: usize) -> Engine {
+    let settings =
+        Settings { mode, mel_workers: 4, decode_workers: 4, trim_context: TrimContext::Always, ..Settings::default() };
+    Engine::start(simulated::speech(Sleeps, max_batch), settings).expect("the simulated engine starts")
+}
+
+fn simulated_figures() -> Value {
+    let sequential = closed_loop(&simulated_engine(Mode::Sequential, 1), 90);
+    let pipelined = closed_loop(&simulated_engine(Mode::Pipelined, 1), 800);
+    let batched = closed_loop(&simulated_engine(Mode::Pipelined, 4), 1000);
+    let gain = pipelined["requests_per_s"].as_f64().unwrap_or_default()
+        / sequential["requests_per_s"].as_f64().unwrap_or(f64::NAN);
+    let arrivals = evenly_spaced(&simulated_engine(Mode::Pipelined, 1), ARRIVALS * 10);
+    json!({
+        "sequential": sequential,
+        "pipelined": pipelined,
+        "pipelined_over_sequential": gain,
+        "pipelined, encoder takes 4 windows": batched,
+        "60 arrivals a second": arrivals,
+    })
+}
+
+/// `CLIENTS` clients ask again as soon as they are answered. Start and end, when not all are there, are not counted.
+fn closed_loop(engine: &Engine, requests: usize) -> Value {
+    let asked = AtomicUsize::new(0);
+    let run = |count: usize| {
+        asked.store(0, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    while asked.fetch_add(1, Ordering::Relaxed) < count {
+                        let job = engine.submit(simulated_request()).expect("the queue has room for all clients");
+                        job.wait().expect("nothing fails");
+                    }
+                });
+            }
+        });
+    };
+    run(2 * CLIENTS);
+    // The figures are of the time in which the pipeline is full: from when the first have passed until the last are asked.
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(requests));
+        let reach = |count: u64, base: u64| {
+            loop {
+                let snapshot = engine.snapshot();
+                if snapshot.requests.finished - base >= count {
+                    return (snapshot, Instant::now());
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let base = engine.snapshot().requests.finished;
+        let (before, began) = reach(CLIENTS as u64, base);
+        let (after, ended) = reach((requests - CLIENTS) as u64, base);
+        rate(&before, &after, ended - began)
+    })
+}
+
+fn rate(before: &Snapshot, after: &Snapshot, during: Duration) -> Value {
+    let requests = after.requests.finished - before.requests.finished;
+    let encode = Stage::Encode as usize;
+    json!({
+        "requests_per_s": requests as f64 / during.as_secs_f64(),
+        "encoder_utilisation_percent": 100.0 * after.stages[encode].utilisation(&before.stages[encode], during),
+        "end_to_end_p50_ms": ms(after.requests.latency.p50),
+        "end_to_end_p99_ms": ms(after.requests.latency.p99),
+    })
+}
+
+fn evenly_spaced(engine: &Engine, requests: u32) -> Value {
+    let began = Instant::now();
+    let jobs: Vec<_> = (0..requests)
+        .map(|index| {
+            let due = Duration::from_secs(1) * index / ARRIVALS;
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+            engine.submit(simulated_request()).expect("the queue has room")
+        })
+        .collect();
+    let done: Vec<Done> = jobs.into_iter().map(|job| job.wait().expect("nothing fails")).collect();
+    let waited =
+        done.iter().map(|done| done.timings.total - done.timings.mel - done.timings.encode - done.timings.decode);
+    let snapshot = engine.snapshot();
+    json!({
+        "queue_wait_p99_ms": ms(snapshot.requests.queue_wait.p99),
+        "all_waits_p50_ms": ms(quantile(waited.clone(), 0.5)),
+        "all_waits_p99_ms": ms(quantile(waited, 0.99)),
+        "end_to_end_p50_ms": ms(quantile(done.iter().map(|done| done.timings.total), 0.5)),
+        "end_to_end_p99_ms": ms(quantile(done.iter().map(|done| done.timings.total), 0.99)),
+    })
+}
+
+fn quantile(times: impl Iterator<Item = Duration>, quantile: f64) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    let index = (times.len() as f64 * quantile).ceil() as usize;
+    times.get(index.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+// A real model.
+
+const WINDOW_SAMPLES: usize = 30 * SAMPLE_RATE as usize;
+
+fn real_figures(path: &Path, sound: Sound) -> Value {
+    let weights = Weights::open(path).expect("the model can be read");
+    let model = amanuensis_backend_cpu::load(&weights, Default::default()).expect("the model can be loaded");
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let speech = Speech { name, model, tokenizer: weights.tokenizer().clone() };
+    let start = |mode| Engine::start(speech.clone(), Settings { mode, ..Settings::default() }).expect("it starts");
+
+    // Interleaved, so that what else the machine does meets both.
+    let (sequential, pipelined) = (start(Mode::Sequential), start(Mode::Pipelined));
+    at_once(&pipelined, &sound, 2);
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..3 {
+        times[0].push(at_once(&sequential, &sound, 16));
+        times[1].push(at_once(&pipelined, &sound, 16));
+    }
+    let [sequential_time, pipelined_time] = times.map(|times| quantile(times.into_iter(), 0.5));
+    sequential.shutdown(Shutdown::Drain);
+
+    let idle = live_latencies(&pipelined, &sound, 20);
+    let job = pipelined.submit(sound.request(40 * WINDOW_SAMPLES, Priority::Batch)).expect("there is room");
+    let busy = live_latencies(&pipelined, &sound, 20);
+    job.cancel();
+    let window = pipelined.snapshot().stages[Stage::Encode as usize].service.p50
+        + pipelined.snapshot().stages[Stage::Decode as usize].service.p50;
+    let rss = flat(&pipelined, &sound);
+    json!({
+        "model": speech.name,
+        "device": format!("{:?}", pipelined.device()),
+        "16 windows": {
+            "sequential_s": sequential_time.as_secs_f64(),
+            "pipelined_s": pipelined_time.as_secs_f64(),
+            "gain": sequential_time.as_secs_f64() / pipelined_time.as_secs_f64(),
+        },
+        "live request of 3 s": {
+            "idle_p50_ms": ms(quantile(idle.iter().copied(), 0.5)),
+            "idle_p95_ms": ms(quantile(idle.iter().copied(), 0.95)),
+            "during_a_file_p50_ms": ms(quantile(busy.iter().copied(), 0.5)),
+            "during_a_file_p95_ms": ms(quantile(busy.iter().copied(), 0.95)),
+            "one_window_of_the_file_ms": ms(window),
+        },
+        "1,000 requests": rss,
+    })
+}
+
+fn read(path: &Path) -> Vec<f32> {
+    let mut file = AudioFile::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let mut samples = vec![0.0; WINDOW_SAMPLES];
+    let count = file.read(&mut samples).unwrap_or_else(|error| panic!("{error}"));
+    samples.truncate(count);
+    samples
+}
+
+/// What is heard, over and over.
+struct Sound(Vec<f32>);
+
+impl Sound {
+    fn request(&self, samples: usize, priority: Priority) -> Request {
+        let audio = Audio::Samples(self.0.iter().copied().cycle().take(samples).collect());
+        let options = DecodeOptions { temperatures: vec![0.0], max_tokens: Some(64), ..DecodeOptions::default() };
+        Request { audio, priority, options, deadline: None }
+    }
+
+    fn live(&self, seconds: usize) -> Request {
+        self.request(seconds * SAMPLE_RATE as usize, Priority::Live)
+    }
+}
+
+fn at_once(engine: &Engine, sound: &Sound, windows: usize) -> Duration {
+    let began = Instant::now();
+    let jobs: Vec<_> = (0..windows)
+        .map(|_| engine.submit(sound.request(WINDOW_SAMPLES, Priority::Batch)).expect("there is room"))
+        .collect();
+    for job in jobs {
+        job.wait().expect("nothing fails");
+    }
+    began.elapsed()
+}
+
+fn live_latencies(engine: &Engine, sound: &Sound, requests: u32) -> Vec<Duration> {
+    (0..requests)
+        .map(|index| {
+            // Not in step with the file's windows.
+            std::thread::sleep(Duration::from_millis(u64::from(37 * (index % 7))));
+            engine.submit(sound.live(3)).expect("there is room").wait().expect("nothing fails").timings.total
+        })
+        .collect()
+}
+
+/// Memory after 100 and after 1,000 requests.
+fn flat(engine: &Engine, sound: &Sound) -> Value {
+    let mut after_hundred = 0.0;
+    for index in 0..1000 {
+        if index == 100 {
+            after_hundred = resident_mb();
+        }
+        engine.submit(sound.live(1)).expect("there is room").wait().expect("nothing fails");
+    }
+    let in_use: usize = engine.snapshot().pools.iter().map(|pool| pool.in_use).sum();
+    json!({ "rss_after_100_mb": after_hundred, "rss_after_1000_mb": resident_mb(), "leases": in_use })
+}
+
+fn resident_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kb.unwrap_or_default() / 1024.0
+}
