@@ -8,6 +8,7 @@ mod guard;
 pub mod machine;
 mod microphone;
 mod session;
+pub mod text;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub use agreement::Agreement;
 pub use machine::{Machine, Rules};
 pub use microphone::{Microphone, OpenMicrophone};
 pub use session::{Session, Setup};
+pub use text::TextRules;
 
 /// Number of a dictation, counted from 1 since the session was started.
 pub type TakeId = u32;

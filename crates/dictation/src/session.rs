@@ -10,10 +10,13 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use crate::machine::{Action, LookId, Machine, NoAnswer, Rules};
 use crate::microphone::{Ear, OpenMicrophone, hardware};
-use crate::{Event, guard};
+use crate::{Event, Outcome, TextRules, guard};
 
 /// Sound over which one level is measured.
 const LEVEL_SAMPLES: usize = SAMPLE_RATE as usize / 10;
+/// Nobody speaks faster, in any language: tokens of a look, and tokens for each second of it.
+const LEAST_TOKENS: usize = 16;
+const TOKENS_PER_SECOND: usize = 25;
 /// What is called silence on the meter.
 const QUIETEST_DB: f32 = -60.0;
 
@@ -23,6 +26,8 @@ pub struct Setup {
     pub rules: Rules,
     /// How speech is decoded.
     pub options: DecodeOptions,
+    /// How text is written. Its vocabulary is the prompt where the options have none.
+    pub text: TextRules,
     /// Id of the microphone; None for the default one.
     pub microphone: Option<String>,
     /// How microphones are opened.
@@ -45,7 +50,13 @@ impl Default for Setup {
             condition_on_previous_text: false,
             ..DecodeOptions::default()
         };
-        Self { rules: Rules::default(), options, microphone: None, open_microphone: hardware() }
+        Self {
+            rules: Rules::default(),
+            options,
+            text: TextRules::default(),
+            microphone: None,
+            open_microphone: hardware(),
+        }
     }
 }
 
@@ -74,9 +85,12 @@ impl Session {
     pub fn start(engine: Engine, setup: Setup, listener: impl FnMut(Event) + Send + 'static) -> Self {
         // People give no more orders than this while one is carried out.
         let (orders, receiver) = crossbeam_channel::bounded(64);
+        let mut options = setup.options;
+        options.prompt = options.prompt.or_else(|| setup.text.prompt());
         let worker = Worker {
             engine,
-            options: setup.options,
+            options,
+            text: setup.text,
             machine: Machine::new(setup.rules),
             ear: Ear::new(setup.open_microphone, setup.microphone),
             voice: VoiceDetector::default(),
@@ -144,6 +158,7 @@ impl Drop for Session {
 struct Worker {
     engine: Engine,
     options: DecodeOptions,
+    text: TextRules,
     machine: Machine,
     ear: Ear,
     voice: VoiceDetector,
@@ -213,7 +228,7 @@ impl Worker {
         let Some((id, job)) = &self.asked else { return };
         let answer = loop {
             match job.events().try_recv() {
-                Ok(JobEvent::Finished(Ok(done))) => break Ok(guard::text(&done.transcript)),
+                Ok(JobEvent::Finished(Ok(done))) => break Ok(self.text.apply(&guard::text(&done.transcript))),
                 // Not by us, who would have forgotten the question: its engine was ended for another one.
                 Ok(JobEvent::Finished(Err(RequestError::Cancelled))) => break Err(NoAnswer::Busy),
                 Ok(JobEvent::Finished(Err(error))) => break Err(NoAnswer::Failed(error.to_string())),
@@ -297,6 +312,10 @@ impl Worker {
                     // A dropped job is cancelled.
                     self.asked.take_if(|(asked, _)| *asked == id);
                 }
+                Action::Tell(Event::Finished { take, outcome: Outcome::Text(text) }) => {
+                    let outcome = Outcome::Text(self.text.finish(text));
+                    (self.listener)(Event::Finished { take, outcome });
+                }
                 Action::Tell(event) => (self.listener)(event),
             }
         }
@@ -310,7 +329,9 @@ impl Worker {
     }
 
     fn look(&mut self, id: LookId, samples: Vec<f32>) {
-        let options = self.options.clone();
+        let mut options = self.options.clone();
+        // A model that has lost its way would fill the window, while the speaker waits.
+        options.max_tokens.get_or_insert(LEAST_TOKENS + samples.len() * TOKENS_PER_SECOND / SAMPLE_RATE as usize);
         let request = Request { audio: Audio::Samples(samples), priority: Priority::Live, options, deadline: None };
         match self.engine.submit(request) {
             Ok(job) => self.asked = Some((id, job)),

@@ -5,7 +5,8 @@ mod fake;
 use std::time::Duration;
 
 use amanuensis_audio::{AudioFile, CaptureError, CaptureEvent};
-use amanuensis_dictation::{Event, Outcome, Rules, Session, Setup, TakeId};
+use amanuensis_dictation::text::Replacement;
+use amanuensis_dictation::{Event, Outcome, Rules, Session, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Shutdown};
 use crossbeam_channel::Receiver;
 use fake::{Feed, Gate};
@@ -265,6 +266,26 @@ fn another_engine_answers_what_the_first_left_open() {
     feed.play(&speech);
     bench.session.stop();
     assert!(bench.words("b") > 2);
+}
+
+#[test]
+fn text_is_written_by_the_rules() {
+    let Some(speech) = speech() else { return };
+    let (open_microphone, feeds) = fake::microphones();
+    let (sender, events) = crossbeam_channel::unbounded();
+    let replacement = Replacement { from: "a1 a2".to_owned(), to: "One,".to_owned() };
+    let text = TextRules { replacements: vec![replacement], trailing_space: true, ..TextRules::default() };
+    let setup = Setup { text, open_microphone, ..Setup::default() };
+    let session = Session::start(fake::engine("a", &Gate::default()), setup, move |event| _ = sender.send(event));
+    session.begin();
+    feeds.recv_timeout(PATIENCE).unwrap().play(&speech);
+    session.stop();
+    let outcome = std::iter::from_fn(|| events.recv_timeout(PATIENCE).ok()).find_map(|event| match event {
+        Event::Finished { outcome: Outcome::Text(text), .. } => Some(text),
+        _ => None,
+    });
+    let text = outcome.unwrap();
+    assert!(text.starts_with("One, a3 ") && text.ends_with(' '), "{text:?}");
 }
 
 #[test]
