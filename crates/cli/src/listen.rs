@@ -38,8 +38,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     ctrlc::set_handler(move || _ = interrupt.try_send(())).context("cannot listen for Ctrl-C")?;
     let defaults = Setup::default();
     let setup = Setup { options: arguments.speech.options(defaults.options.clone()), microphone, ..defaults };
-    let (sender, events) = crossbeam_channel::unbounded();
+    let (sender, receiver) = crossbeam_channel::bounded(64);
     let session = Session::start(engine.clone(), setup, move |event| _ = sender.send(event));
+    // Dropped before the session, which would otherwise wait for room in the channel while we wait for the session.
+    let events = receiver;
     session.begin();
 
     let screen = Screen::new();

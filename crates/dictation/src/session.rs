@@ -101,7 +101,7 @@ impl Session {
             listener: Box::new(listener),
         };
         let thread = std::thread::Builder::new()
-            .name("dictation".to_owned())
+            .name("session".to_owned())
             .spawn(move || worker.run(&receiver))
             .expect("BUG: few threads are running");
         Self { orders: Some(orders), thread: Some(thread) }
