@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A recording is worked on window by window, and each window is scheduled anew: a live request waits for the windows that are
-//! being worked on, never for a whole file. Where a window begins depends on what was decoded of the one before, so that one
-//! recording has one window in the pipeline at a time; stages overlap across recordings.
+//! being worked on, never for a whole file. Where a window begins, and what it is told of the text before it, depends on how the
+//! one before was decoded. So one recording has one window in the pipeline at a time, also where its options would allow more;
+//! stages overlap across recordings.
 //!
 //! The queues between the stages are bounded by the buffers that a window needs: without a free buffer, the stage before waits.
 

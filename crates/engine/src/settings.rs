@@ -58,9 +58,9 @@ pub struct Settings {
     pub mode: Mode,
     /// Requests that may wait to be started: 1 to 100.
     pub queue: usize,
-    /// Threads that load audio and compute spectrograms: 1 to 4.
+    /// Threads that load audio and compute spectrograms: 1 to 4; of several, one is kept for live requests.
     pub mel_workers: usize,
-    /// Threads that decode: 1 to 4. Each holds the caches of one window.
+    /// Threads that decode: 1 to 4. Each holds the caches of one window; of several, one is kept for live requests.
     pub decode_workers: usize,
     /// Whether short windows are encoded as short as they are.
     pub trim_context: TrimContext,
@@ -77,7 +77,8 @@ impl Default for Settings {
             mode: Mode::default(),
             queue: MOST_QUEUED,
             mel_workers: cores.min(MOST_WORKERS),
-            decode_workers: cores.min(MOST_WORKERS),
+            // One is kept for live requests; more than half of the cores would take them from each other.
+            decode_workers: (cores / 2).clamp(2, MOST_WORKERS),
             trim_context: TrimContext::default(),
             ageing: Duration::from_secs(5),
             shrink_after: Duration::from_secs(60),

@@ -158,7 +158,8 @@ fn each<T>(
     make: impl Fn() -> T,
     work: impl Fn(&mut T, &mut Task<Box<Work>>) -> Result<After, RequestError>,
 ) {
-    let mut tool = None;
+    // Made before the first request, which should not wait for it. What panics here is tried again with a request to fail.
+    let mut tool = catch_unwind(AssertUnwindSafe(&make)).ok();
     let mut tasks = Vec::with_capacity(1);
     while shared.next(stage, &mut tasks) {
         for mut task in tasks.drain(..) {

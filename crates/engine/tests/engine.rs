@@ -226,7 +226,7 @@ fn a_live_request_overtakes_all_but_the_window_in_the_encoder() {
     // It is started although the others fill the pipeline.
     assert!(matches!(live.events().recv(), Ok(Event::Started)));
     while engine.snapshot().stages[Stage::Mel as usize].in_flight > 0 {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
     permit.send(()).expect("the engine listens");
     assert_eq!(seen.recv().expect("another window is in the encoder"), [live_number]);
@@ -387,12 +387,12 @@ fn of_windows_encoded_together_only_the_bad_one_fails() {
         let submit = |samples| engine.submit(request(samples, Priority::Batch)).expect("there is room");
         let mut good = vec![submit(noise(SECOND, 15))];
         while engine.snapshot().stages[Stage::Encode as usize].in_flight == 0 {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         let failed = submit(bad.clone());
         good.extend((16..20).map(|seed| submit(noise(SECOND, seed))));
         while engine.snapshot().stages[Stage::Encode as usize].waiting < 4 {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         drop(first);
         let failed = failed.wait();
@@ -468,4 +468,18 @@ fn a_thousand_requests_leave_nothing_behind() {
         assert!(pool.misses as usize <= pool.capacity, "{pool:?}");
     }
     assert_at_rest(&engine);
+}
+
+#[test]
+fn an_idle_engine_gives_its_memory_back() {
+    let settings = Settings { shrink_after: Duration::from_millis(20), ..Settings::default() };
+    let engine = Engine::start(speech(Nothing, 1), settings).expect("it starts");
+    for _ in 0..2 {
+        let done = engine.submit(streamed(noise(SECOND, 22), Then::End)).expect("there is room").wait();
+        assert!(done.is_ok());
+        while engine.snapshot().pools.iter().any(|pool| pool.bytes > 0) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert!(engine.snapshot().pools.iter().all(|pool| pool.misses == 2), "{:?}", engine.snapshot().pools);
 }
