@@ -32,7 +32,7 @@ pub struct Arguments {
 /// Dictates to the standard output until it is told to end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let microphone = arguments.microphone.as_deref().map(find_microphone).transpose()?;
-    let engine = arguments.speech.engine()?;
+    let engine = arguments.speech.model.engine()?;
     let (interrupt, interrupts) = crossbeam_channel::bounded(2);
     // A third press is not heard; the second has already ended everything.
     ctrlc::set_handler(move || _ = interrupt.try_send(())).context("cannot listen for Ctrl-C")?;

@@ -3,6 +3,7 @@
 mod devices;
 mod format;
 mod listen;
+mod serve;
 mod speech;
 mod transcribe;
 
@@ -25,6 +26,7 @@ struct Arguments {
 enum Command {
     Transcribe(transcribe::Arguments),
     Listen(listen::Arguments),
+    Serve(serve::Arguments),
     /// List the microphones
     Devices,
 }
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Transcribe(arguments) => transcribe::run(&arguments),
         Command::Listen(arguments) => listen::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Devices => devices::run(),
     };
     match done {

@@ -6,12 +6,22 @@ use amanuensis_whisper::decode::{DecodeOptions, Task};
 use amanuensis_whisper::languages::LANGUAGES;
 use clap::{Args, ValueEnum};
 
-/// Flags about model and decoding.
+/// Flags about the model.
 #[derive(Debug, Args)]
-pub struct SpeechArguments {
+pub struct ModelArguments {
     /// Model to use: the name of an installed one, or a path [default: the one installed last, else the demo model]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
+    /// How the model's weights are held
+    #[arg(long, value_name = "PRECISION", default_value = "int8")]
+    precision: PrecisionArgument,
+}
+
+/// Flags about model and decoding.
+#[derive(Debug, Args)]
+pub struct SpeechArguments {
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Language that is spoken, as "de" or "German" [default: the model finds out]
     #[arg(long, short, value_name = "LANGUAGE", value_parser = language)]
     language: Option<String>,
@@ -24,9 +34,6 @@ pub struct SpeechArguments {
     /// Follow this many candidates at once: slower, now and then better [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     beam_size: Option<u8>,
-    /// How the model's weights are held
-    #[arg(long, value_name = "PRECISION", default_value = "int8")]
-    precision: PrecisionArgument,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -37,7 +44,7 @@ enum PrecisionArgument {
     F32,
 }
 
-impl SpeechArguments {
+impl ModelArguments {
     /// Loads the model and starts an engine with it.
     ///
     /// # Errors
@@ -51,7 +58,9 @@ impl SpeechArguments {
         let choice = Choice::Cpu(CpuOptions { precision, ..CpuOptions::default() });
         Ok(Engine::start(amanuensis_backends::open(&file, &choice)?, Settings::default())?)
     }
+}
 
+impl SpeechArguments {
     /// `defaults`, changed as the flags say.
     pub fn options(&self, defaults: DecodeOptions) -> DecodeOptions {
         DecodeOptions {

@@ -166,7 +166,7 @@ impl Batch<'_> {
         };
         let engine = match &mut self.engine {
             Some(engine) => engine,
-            none => none.insert(self.arguments.speech.engine()?),
+            none => none.insert(self.arguments.speech.model.engine()?),
         };
         let word_timestamps = self.arguments.word_timestamps;
         let options = self.arguments.speech.options(DecodeOptions { word_timestamps, ..DecodeOptions::default() });
