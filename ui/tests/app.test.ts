@@ -46,7 +46,7 @@ test('Escape throws the recording away', async () => {
   await fireEvent.keyDown(window, { key: 'Escape' });
   await vi.advanceTimersByTimeAsync(0);
   expect(transcript().textContent).not.toContain('Ask');
-  expect(screen.getByText(/Nothing was written/)).toBeTruthy();
+  expect(screen.getByText(/Thrown away/)).toBeTruthy();
 });
 
 test('an error is announced with its next step, and can be dismissed', async () => {
@@ -86,6 +86,7 @@ test('the demo model says what it is, and a missing one stops nothing but dictat
   await vi.advanceTimersByTimeAsync(0);
   expect((microphone() as HTMLButtonElement).disabled).toBe(true);
   expect(screen.getByText('The model file is damaged.')).toBeTruthy();
+  expect(screen.queryByText(/synthesised speech only/)).toBeNull();
 });
 
 test('the chosen microphone is asked for by its id', async () => {

@@ -4,6 +4,8 @@ import type { Backend, Take, Update, View } from './backend';
 export class Desk {
   view: View | undefined = $state.raw();
   takes: Take[] = $state([]);
+  /** Text of each file, by its number. */
+  files: Record<number, string> = $state({});
   level = $state(0);
 
   constructor(readonly backend: Backend) {}
@@ -24,8 +26,9 @@ export class Desk {
       case 'level':
         this.level = update.level;
         return;
-      case 'takes':
+      case 'texts':
         this.takes = update.takes;
+        this.files = Object.fromEntries(update.files.map((file) => [file.file, file.text]));
         return;
       case 'text': {
         const take = this.#take(update.take);
@@ -40,6 +43,12 @@ export class Desk {
         take.tentative = update.tentative;
         return;
       }
+      case 'forget':
+        this.takes = this.takes.filter((take) => take.id !== update.take);
+        return;
+      case 'fileText':
+        this.files[update.file] = joined(this.files[update.file] ?? '', update.text);
+        return;
       default:
         update satisfies never;
     }

@@ -14,7 +14,7 @@ export class MockBackend implements Backend {
   #view: View = {
     phase: 'idle',
     writing: 0,
-    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, device: 'CPU' },
+    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, device: 'CPU, AVX2, 8-bit weights', fallback: null },
     microphones: [
       { id: 'desk', name: 'Desk microphone' },
       { id: 'headset', name: 'Headset' },
@@ -41,7 +41,7 @@ export class MockBackend implements Backend {
   async subscribe(listener: (update: Update) => void): Promise<void> {
     this.#listener = listener;
     this.show({});
-    this.say({ kind: 'takes', takes: [] });
+    this.say({ kind: 'texts', takes: [], files: [] });
   }
 
   async watch(_visible: boolean): Promise<void> {}
@@ -68,8 +68,8 @@ export class MockBackend implements Backend {
   async cancel(): Promise<void> {
     if (this.#view.phase === 'idle') return;
     this.#end();
-    this.say({ kind: 'live', take: this.#take, committed: '', tentative: '' });
-    this.show({ notice: { tone: 'info', message: 'Cancelled. Nothing was written.' } });
+    this.say({ kind: 'forget', take: this.#take });
+    this.show({ notice: { tone: 'info', message: 'Thrown away.' } });
   }
 
   async chooseMicrophone(id: string | null): Promise<void> {
@@ -82,7 +82,8 @@ export class MockBackend implements Backend {
     const name = `meeting-${id}.flac`;
     this.show({ files: [...this.#view.files, { id, name, state: { kind: 'running', done: 0.4 } }] });
     setTimeout(() => {
-      const done = { kind: 'done', text: SPEECH.join(' ') } as const;
+      const done = { kind: 'done' } as const;
+      this.say({ kind: 'fileText', file: id, text: SPEECH.join(' ') });
       this.show({
         files: this.#view.files.map((file) => (file.id === id && file.state.kind === 'running' ? { ...file, state: done } : file)),
       });

@@ -6,7 +6,7 @@ import type { Update } from './wire/Update';
 /** The app's Rust. The names are those of `src-tauri/src/commands.rs`. */
 export class TauriBackend implements Backend {
   subscribe(listener: (update: Update) => void): Promise<void> {
-    return invoke('subscribe', { updates: new Channel<Update>(listener) });
+    return invoke('subscribe', { updates: new Channel<Update[]>((updates) => updates.forEach(listener)) });
   }
   watch(visible: boolean): Promise<void> {
     return invoke('watch', { visible });

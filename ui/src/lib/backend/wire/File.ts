@@ -6,7 +6,7 @@ import type { FileState } from "./FileState";
  */
 export type File = { 
 /**
- * Number of the job since the app was started.
+ * Number of the file since the app was started.
  */
 id: number, 
 /**

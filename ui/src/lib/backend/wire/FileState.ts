@@ -5,13 +5,9 @@
  */
 export type FileState = { "kind": "waiting" } | { "kind": "running", 
 /**
- * Share that is done, 0 to 1.
+ * Share that is done, 0 to 1; none while it is unknown.
  */
-done: number, } | { "kind": "done", 
-/**
- * The text.
- */
-text: string, } | { "kind": "cancelled" } | { "kind": "failed", 
+done: number | null, } | { "kind": "done" } | { "kind": "cancelled" } | { "kind": "failed", 
 /**
  * Why, and what to do.
  */

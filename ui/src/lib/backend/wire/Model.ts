@@ -15,7 +15,11 @@ demo: boolean,
 /**
  * The device that computes, in words.
  */
-device: string, } | { "kind": "failed", 
+device: string, 
+/**
+ * Why it is not the preferred one.
+ */
+fallback: string | null, } | { "kind": "failed", 
 /**
  * Why, and what to do.
  */
