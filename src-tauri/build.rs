@@ -1,7 +1,18 @@
 //! Names the page's commands, so that the capability must list each of them, and embeds the built page.
 
 /// Every command the page may call; `capabilities/main.json` grants them one by one.
-const COMMANDS: &[&str] = &["subscribe", "watch"];
+const COMMANDS: &[&str] = &[
+    "subscribe",
+    "watch",
+    "start",
+    "stop",
+    "cancel",
+    "choose_microphone",
+    "choose_files",
+    "drop_file",
+    "copy",
+    "dismiss_notice",
+];
 
 fn main() {
     // A clean clone has no built page yet; `cargo check --workspace` must work there all the same. Tauri embeds

@@ -1,17 +1,26 @@
 //! Everything the window shows and does, on one thread, without Tauri.
 //!
-//! Every trigger is a [`Message`]; what the page has to know leaves as [`Update`]s, at most ten times a second, and
-//! nothing while the page cannot be seen.
+//! Every trigger is a [`Message`], an event of the dictation, or one of the file that is being transcribed; what the
+//! page has to know leaves through the [`Outbox`].
+
+mod files;
+mod outbox;
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use amanuensis_audio::{AudioFile, CaptureError, Device, FileError};
+use amanuensis_backends::Choice;
+use amanuensis_dictation::{Event, Outcome, Session, Setup};
+use amanuensis_engine::{Engine, Settings, Shutdown};
+use amanuensis_models::ModelFile;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::wire::{Model, Phase, Update, View};
-
-/// Where updates go.
-pub type Page = Box<dyn Fn(Update) + Send>;
+use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
+use files::{FileId, Files};
+use outbox::Outbox;
+pub use outbox::Page;
 
 /// What can happen to the desk.
 pub enum Message {
@@ -19,57 +28,129 @@ pub enum Message {
     Subscribe(Page),
     /// The page can or cannot be seen.
     Visible(bool),
+    /// The window is in front: what is plugged in may have changed meanwhile.
+    Focused,
     /// A file is, or is no longer, dragged over the window.
     Dragging(bool),
-    /// Files were dropped on the window.
-    Dropped(Vec<PathBuf>),
+    /// Recordings are to be transcribed: dropped on the window, chosen, or named on the command line.
+    Open(Vec<PathBuf>),
+    /// Begin a dictation.
+    Start,
+    /// End the dictation.
+    Stop,
+    /// The one of the two that makes sense.
+    Toggle,
+    /// Throw the dictation away.
+    Cancel,
+    /// Record from this microphone, or from the default one.
+    ChooseMicrophone(Option<String>),
+    /// Cancel a file, or take it off the list.
+    DropFile(FileId),
+    /// Put a text on the clipboard.
+    Copy(String),
+    /// The notice was read.
+    DismissNotice,
+    /// The model was read, or cannot be: a sentence.
+    Loaded(Result<Loaded, String>),
+    /// The microphones there are.
+    Microphones(Result<Vec<Device>, CaptureError>),
+    /// A file was opened, or cannot be.
+    Opened(FileId, Box<Result<AudioFile, FileError>>),
+    /// The app ends.
+    Close,
 }
 
-/// The running desk. Dropping it ends its thread.
+/// A model at work.
+pub struct Loaded {
+    file: ModelFile,
+    engine: Engine,
+}
+
+/// Reads the model that fits best and starts an engine on it.
+///
+/// # Errors
+/// A sentence with a next step.
+pub fn load_model() -> Result<Loaded, String> {
+    let load = || -> Result<Loaded, Box<dyn std::error::Error>> {
+        let file = amanuensis_models::choose(None)?;
+        let speech = amanuensis_backends::open(&file, &Choice::Auto)?;
+        let engine = Engine::start(speech, Settings::default())?;
+        Ok(Loaded { file, engine })
+    };
+    load().map_err(|error| sentence(&*error))
+}
+
+/// The running desk.
 pub struct Desk {
-    inbox: Option<Sender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    inbox: Sender<Message>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Desk {
-    /// Starts the thread.
-    pub fn start() -> Self {
+    /// Starts the thread, and another one that loads the model.
+    pub fn start(load: impl FnOnce() -> Result<Loaded, String> + Send + 'static) -> Self {
         // More messages than this wait only if the desk hangs, and then waiting is the only truthful answer.
         let (inbox, messages) = crossbeam_channel::bounded(64);
+        let state = State::new(inbox.clone());
         let thread = std::thread::Builder::new()
             .name("desk".into())
-            .spawn(move || State::new().run(&messages))
+            .spawn(move || state.run(&messages))
             .expect("BUG: a thread can be started while the app starts");
-        Self { inbox: Some(inbox), thread: Some(thread) }
+        report(&inbox, "load model", move || Message::Loaded(load()));
+        Self { inbox, thread: std::sync::Mutex::new(Some(thread)) }
     }
 
     /// Hands over a message.
     pub fn send(&self, message: Message) {
-        // The thread ends only when this value is dropped.
-        let _ = self.inbox.as_ref().map(|inbox| inbox.send(message));
+        // After the end nobody is there to be told.
+        let _ = self.inbox.send(message);
     }
-}
 
-impl Drop for Desk {
-    fn drop(&mut self) {
-        self.inbox = None;
-        if let Some(thread) = self.thread.take() {
+    /// Ends the thread, and with it dictation and engine.
+    pub fn close(&self) {
+        self.send(Message::Close);
+        let thread = self.thread.lock().map(|mut thread| thread.take());
+        if let Ok(Some(thread)) = thread {
             let _ = thread.join();
         }
     }
 }
 
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 struct State {
-    page: Option<Page>,
-    visible: bool,
+    inbox: Sender<Message>,
+    outbox: Outbox,
     view: View,
+    takes: Vec<Take>,
+    files: Files,
+    /// Ends before the engine.
+    session: Option<Session>,
+    /// What the session tells. Without a bound, for sound would wait while it waits; it has little to tell.
+    dictation: Receiver<Event>,
+    /// The other end, for the session.
+    listener: Sender<Event>,
+    engine: Option<Engine>,
+    /// A start that was asked for before the model was read.
+    start_when_ready: bool,
+    /// A thread is looking for microphones.
+    looking: bool,
+    clipboard: Option<arboard::Clipboard>,
 }
 
 impl State {
-    fn new() -> Self {
+    fn new(inbox: Sender<Message>) -> Self {
+        let (listener, dictation) = crossbeam_channel::unbounded();
         Self {
-            page: None,
-            visible: true,
+            listener,
+            dictation,
+            files: Files::new(inbox.clone()),
+            inbox,
+            outbox: Outbox::default(),
             view: View {
                 phase: Phase::Idle,
                 writing: 0,
@@ -80,20 +161,345 @@ impl State {
                 dropping: false,
                 notice: None,
             },
+            takes: Vec::new(),
+            session: None,
+            engine: None,
+            start_when_ready: false,
+            looking: false,
+            clipboard: None,
         }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
-        for message in messages {
-            match message {
-                Message::Subscribe(page) => self.page = Some(page),
-                Message::Visible(visible) => self.visible = visible,
-                Message::Dragging(over) => self.view.dropping = over,
-                Message::Dropped(_) => self.view.dropping = false,
+        self.look_for_microphones();
+        loop {
+            let now = Instant::now();
+            if self.engine.is_some() {
+                self.files.advance(now);
             }
-            if let Some(page) = self.page.as_ref().filter(|_| self.visible) {
-                page(Update::View { view: self.view.clone() });
+            self.send_news(now);
+            let due = self.outbox.due(now).into_iter().chain(self.files.due()).min();
+            let alarm = due.map_or_else(crossbeam_channel::never, crossbeam_channel::at);
+            crossbeam_channel::select! {
+                recv(messages) -> message => match message {
+                    Ok(Message::Close) | Err(_) => break,
+                    Ok(message) => self.handle(message),
+                },
+                recv(self.dictation) -> event => {
+                    if let Ok(event) = event {
+                        self.dictated(event);
+                    }
+                }
+                recv(self.files.events()) -> event => {
+                    if let Some(news) = self.files.happened(event.ok()) {
+                        self.outbox.push(news);
+                    }
+                }
+                recv(alarm) -> _ => {}
             }
         }
+        self.session = None;
+        if let Some(engine) = self.engine {
+            engine.shutdown(Shutdown::Cancel);
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Subscribe(page) => self.outbox.subscribe(page),
+            Message::Visible(visible) => {
+                self.outbox.set_visible(visible);
+                self.look_for_microphones();
+            }
+            Message::Focused => self.look_for_microphones(),
+            Message::Dragging(over) => self.view.dropping = over,
+            Message::Open(paths) => {
+                self.view.dropping = false;
+                self.files.add(paths);
+                self.fail_files_without_model();
+            }
+            Message::Start => self.start(),
+            Message::Stop => {
+                self.start_when_ready = false;
+                if let Some(session) = &self.session {
+                    session.stop();
+                }
+            }
+            Message::Toggle if self.view.phase == Phase::Idle && !self.start_when_ready => self.start(),
+            Message::Toggle => self.handle(Message::Stop),
+            Message::Cancel => {
+                self.start_when_ready = false;
+                if let Some(session) = &self.session {
+                    session.cancel();
+                }
+            }
+            Message::ChooseMicrophone(id) => {
+                self.view.microphone.clone_from(&id);
+                if let Some(session) = &self.session {
+                    session.choose_microphone(id);
+                }
+            }
+            Message::DropFile(id) => self.files.drop_file(id),
+            Message::Copy(text) => self.copy(text),
+            Message::DismissNotice => self.view.notice = None,
+            Message::Loaded(Ok(loaded)) => self.loaded(loaded),
+            Message::Loaded(Err(message)) => {
+                self.view.model = Model::Failed { message };
+                self.start_when_ready = false;
+                self.fail_files_without_model();
+            }
+            Message::Microphones(found) => self.found_microphones(found),
+            Message::Opened(id, result) => {
+                if let Some(engine) = &self.engine {
+                    self.files.opened(id, *result, engine, Instant::now());
+                }
+            }
+            Message::Close => unreachable!("BUG: the loop ends with it"),
+        }
+    }
+
+    /// Sends what changed since the last time.
+    fn send_news(&mut self, now: Instant) {
+        let Self { outbox, view, takes, files, .. } = self;
+        view.files = files.shown();
+        if let Model::Ready { fallback, .. } = &mut view.model {
+            *fallback = files.fallback().map(str::to_owned);
+        }
+        outbox.show(view);
+        outbox.flush(now, || Update::Texts { takes: takes.clone(), files: files.texts() });
+    }
+
+    fn start(&mut self) {
+        match &self.session {
+            Some(session) => {
+                self.view.notice = None;
+                session.begin();
+            }
+            None => match &self.view.model {
+                Model::Failed { message } => self.view.notice = Some(error(message.clone())),
+                Model::Loading | Model::Ready { .. } => self.start_when_ready = true,
+            },
+        }
+    }
+
+    fn loaded(&mut self, Loaded { file, engine }: Loaded) {
+        let device = engine.device();
+        let device = match device.name.as_str() {
+            "cpu" => format!("CPU, {}", device.detail),
+            "npu" => format!("NPU, {}", device.detail),
+            "npu-simulated" => format!("simulated NPU, {}", device.detail),
+            other => format!("{other}, {}", device.detail),
+        };
+        self.view.model = Model::Ready { name: file.name, demo: file.demo, device, fallback: None };
+        let listener = self.listener.clone();
+        let setup = Setup { microphone: self.view.microphone.clone(), ..Setup::default() };
+        // The receiver is dropped after the session.
+        self.session = Some(Session::start(engine.clone(), setup, move |event| _ = listener.send(event)));
+        self.engine = Some(engine);
+        if std::mem::take(&mut self.start_when_ready) {
+            self.start();
+        }
+    }
+
+    fn fail_files_without_model(&mut self) {
+        if let Model::Failed { message } = &self.view.model {
+            self.files.fail_waiting(message);
+        }
+    }
+
+    fn look_for_microphones(&mut self) {
+        if !std::mem::replace(&mut self.looking, true) {
+            report(&self.inbox, "find microphones", || Message::Microphones(amanuensis_audio::devices()));
+        }
+    }
+
+    fn found_microphones(&mut self, found: Result<Vec<Device>, CaptureError>) {
+        self.looking = false;
+        let mut microphones: Vec<_> = found
+            .unwrap_or_else(|error| {
+                // Pressing the button will say so too, when it matters.
+                tracing::info!("{error}");
+                Vec::new()
+            })
+            .into_iter()
+            .map(|device| Microphone { id: device.id, name: device.name })
+            .collect();
+        // The chosen one stays in the list while it is unplugged.
+        let chosen = |microphone: &&Microphone| Some(&microphone.id) == self.view.microphone.as_ref();
+        if microphones.iter().find(chosen).is_none() {
+            microphones.extend(self.view.microphones.iter().find(chosen).cloned());
+        }
+        self.view.microphones = microphones;
+    }
+
+    fn dictated(&mut self, event: Event) {
+        match event {
+            Event::Opening { take } => {
+                self.view.phase = Phase::Opening;
+                self.takes.push(Take { id: take, ..Take::default() });
+            }
+            Event::Recording { .. } => self.view.phase = Phase::Recording,
+            Event::MicrophoneLive { .. } => {}
+            Event::Gap { length } => {
+                let lost = length.as_secs_f32();
+                let message = format!("{lost:.1} s of sound were lost: the machine is too busy. Close other programs.");
+                self.view.notice = Some(error(message));
+            }
+            Event::Level { level } => self.outbox.push(Update::Level { level }),
+            Event::Live { take, committed, tentative } => self.set_live(take, committed, tentative),
+            Event::Segment { take, text } => {
+                if let Some(known) = self.take(take) {
+                    known.text = joined(&known.text, &text);
+                    known.committed.clear();
+                    known.tentative.clear();
+                }
+                self.outbox.push(Update::Text { take, text });
+            }
+            Event::MicrophoneLost { reason } => {
+                let message = format!("{} What you said until then is kept.", sentence(&reason));
+                self.view.notice = Some(error(message));
+                self.look_for_microphones();
+            }
+            Event::Stopped { .. } => {
+                self.view.phase = Phase::Idle;
+                self.view.writing += 1;
+                self.outbox.push(Update::Level { level: 0.0 });
+            }
+            Event::Finished { take, outcome } => {
+                self.view.writing = self.view.writing.saturating_sub(1);
+                self.finished(take, outcome);
+            }
+        }
+    }
+
+    fn finished(&mut self, take: u32, outcome: Outcome) {
+        match outcome {
+            Outcome::Text(_) => {}
+            Outcome::NoSpeech => {
+                // A message that the microphone is gone says more.
+                let said = "No speech was heard. Check that the right microphone is chosen, and speak again.";
+                self.view.notice.get_or_insert_with(|| Notice { tone: Tone::Info, message: said.to_owned() });
+            }
+            Outcome::Cancelled => {
+                self.takes.retain(|known| known.id != take);
+                self.outbox.push(Update::Forget { take });
+                self.view.notice = Some(Notice { tone: Tone::Info, message: "Thrown away.".to_owned() });
+            }
+            Outcome::NoMicrophone { reason } => {
+                self.view.notice = Some(error(sentence(&reason)));
+                self.look_for_microphones();
+            }
+            Outcome::Failed { reason, .. } => self.view.notice = Some(error(sentence(&reason))),
+        }
+    }
+
+    fn set_live(&mut self, take: u32, committed: String, tentative: String) {
+        if let Some(known) = self.take(take) {
+            known.committed.clone_from(&committed);
+            known.tentative.clone_from(&tentative);
+        }
+        self.outbox.push(Update::Live { take, committed, tentative });
+    }
+
+    fn take(&mut self, id: u32) -> Option<&mut Take> {
+        self.takes.iter_mut().rev().find(|take| take.id == id)
+    }
+
+    /// The clipboard is kept: what was copied is gone with the program that offered it.
+    fn copy(&mut self, text: String) {
+        let copied = match &mut self.clipboard {
+            Some(clipboard) => clipboard.set_text(text),
+            None => arboard::Clipboard::new().and_then(|clipboard| self.clipboard.insert(clipboard).set_text(text)),
+        };
+        if let Err(cause) = copied {
+            let message = format!("{} Select the text and press Ctrl+C instead.", sentence(&cause));
+            self.view.notice = Some(error(message));
+        }
+    }
+}
+
+fn error(message: String) -> Notice {
+    Notice { tone: Tone::Error, message }
+}
+
+/// Does something that takes time on a thread of its own, and reports what came of it.
+fn report(inbox: &Sender<Message>, name: &str, work: impl FnOnce() -> Message + Send + 'static) {
+    let inbox = inbox.clone();
+    // The desk may have been closed meanwhile. Nobody waits for the thread: to end the app must not take as long.
+    let work = move || _ = inbox.send(work());
+    std::thread::Builder::new().name(name.into()).spawn(work).expect("BUG: few threads are running");
+}
+
+/// A cause as a sentence of its own: errors begin small and have no full stop.
+fn sentence(cause: &(impl std::fmt::Display + ?Sized)) -> String {
+    let text = cause.to_string();
+    let mut letters = text.trim().chars();
+    let Some(first) = letters.next() else { return String::new() };
+    let stop = if text.trim().ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{}{stop}", first.to_uppercase(), letters.as_str())
+}
+
+/// Two stretches of text with one space between them.
+fn joined(first: &str, second: &str) -> String {
+    let (first, second) = (first.trim(), second.trim());
+    let space = if first.is_empty() || second.is_empty() { "" } else { " " };
+    format!("{first}{space}{second}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::{Desk, Message, joined, sentence};
+    use crate::wire::{FileState, Model, Update, View};
+
+    /// The first view that fits; the desk has to come to it without being asked again.
+    fn view_of(desk: &Desk, fits: impl Fn(&View) -> bool) -> View {
+        let (sender, updates) = channel();
+        desk.send(Message::Subscribe(Box::new(move |news| _ = sender.send(news))));
+        loop {
+            let news = updates.recv_timeout(Duration::from_secs(30)).expect("the desk says more");
+            let view = news.into_iter().rev().find_map(|update| match update {
+                Update::View { view } => Some(view),
+                _ => None,
+            });
+            if let Some(view) = view.filter(&fits) {
+                return view;
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_model_files_say_why_and_can_be_taken_off_the_list() {
+        let desk = Desk::start(|| Err("There is no model. Put one there.".to_owned()));
+        desk.send(Message::Open(vec!["/a/talk.flac".into()]));
+        let view = view_of(&desk, |view| view.model != Model::Loading && !view.files.is_empty());
+        let message = "There is no model. Put one there.".to_owned();
+        assert_eq!(view.model, Model::Failed { message: message.clone() });
+        assert_eq!((view.files[0].name.as_str(), &view.files[0].state), ("talk.flac", &FileState::Failed { message }));
+        desk.send(Message::DropFile(view.files[0].id));
+        view_of(&desk, |view| view.files.is_empty());
+    }
+
+    #[test]
+    fn a_start_without_a_model_says_why_until_it_is_dismissed() {
+        let desk = Desk::start(|| Err("There is no model. Put one there.".to_owned()));
+        view_of(&desk, |view| view.model != Model::Loading);
+        desk.send(Message::Start);
+        let notice = view_of(&desk, |view| view.notice.is_some()).notice;
+        assert_eq!(notice.expect("it was waited for").message, "There is no model. Put one there.");
+        desk.send(Message::DismissNotice);
+        view_of(&desk, |view| view.notice.is_none());
+    }
+
+    #[test]
+    fn causes_become_sentences_and_texts_are_joined_by_one_space() {
+        assert_eq!(sentence("it broke; mend it"), "It broke; mend it.");
+        assert_eq!(sentence("Who knows?"), "Who knows?");
+        assert_eq!(sentence(""), "");
+        assert_eq!(joined("one ", " two"), "one two");
+        assert_eq!(joined("", " two"), "two");
+        assert_eq!(joined("one", " "), "one");
     }
 }

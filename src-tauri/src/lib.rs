@@ -1,24 +1,63 @@
 //! The desktop shell: one window over the engine and the dictation session.
 //!
-//! [`desk`] holds all state and logic on a thread of its own, and knows no Tauri; `commands` are one-liners into it;
-//! [`wire`] is what the page sees.
+//! `desk` holds all state and logic on a thread of its own, and knows no Tauri; `commands` are one-liners into it;
+//! `wire` is what the page sees.
 
-use clap::Parser;
-use tauri::{DragDropEvent, Manager as _, WindowEvent};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser};
+use tauri::{AppHandle, DragDropEvent, Manager as _, RunEvent, WebviewWindowBuilder, WindowEvent};
 
 mod commands;
-pub mod desk;
-pub mod wire;
+mod desk;
+mod wire;
 
 use desk::{Desk, Message};
 
-/// How the app is started.
+/// How the app is started. If it is open already, the open one is told.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "amanuensis-app", version, about = "Dictation and transcription on your own machine")]
 pub struct Arguments {
-    /// Open a window even if one is open already.
+    /// Recordings to transcribe.
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    control: Control,
+}
+
+/// What a desktop's key bindings ask for.
+#[derive(Debug, Clone, Default, Args)]
+#[group(multiple = false)]
+struct Control {
+    /// Start dictating or, while dictating, stop.
     #[arg(long)]
-    pub several: bool,
+    toggle: bool,
+    /// Start dictating.
+    #[arg(long)]
+    start: bool,
+    /// Stop dictating; what was said is written out.
+    #[arg(long)]
+    stop: bool,
+    /// Throw away what is being dictated.
+    #[arg(long)]
+    cancel: bool,
+}
+
+impl Control {
+    fn message(&self) -> Option<Message> {
+        [
+            (self.toggle, Message::Toggle),
+            (self.start, Message::Start),
+            (self.stop, Message::Stop),
+            (self.cancel, Message::Cancel),
+        ]
+        .into_iter()
+        .find_map(|(asked, message)| asked.then_some(message))
+    }
+
+    /// Whether there is nothing to do where no app is open.
+    fn only_ends(&self) -> bool {
+        self.stop || self.cancel
+    }
 }
 
 /// Opens the window and runs until it is closed.
@@ -26,26 +65,109 @@ pub struct Arguments {
 /// # Errors
 /// If the desktop offers no display, or no WebKit.
 pub fn run(arguments: Arguments) -> Result<(), tauri::Error> {
-    let mut builder = tauri::Builder::default();
-    if !arguments.several {
-        builder = builder.plugin(tauri_plugin_single_instance::init(|app, _, _| {
+    tauri::Builder::default()
+        .plugin(tauri_plugin_single_instance::init(|app, words, folder| {
+            // What the other one could not parse, it has already complained about.
+            if let Ok(arguments) = Arguments::try_parse_from(words) {
+                obey(app, &arguments, Path::new(&folder));
+            }
+        }))
+        .setup(move |app| {
+            if arguments.control.only_ends() {
+                app.handle().exit(0);
+                return Ok(());
+            }
+            app.manage(Desk::start(desk::load_model));
+            for window in &app.config().app.windows {
+                WebviewWindowBuilder::from_config(app.handle(), window)?.build()?;
+            }
+            obey(app.handle(), &arguments, &std::env::current_dir().unwrap_or_default());
+            Ok(())
+        })
+        .invoke_handler(tauri::generate_handler![
+            commands::subscribe,
+            commands::watch,
+            commands::start,
+            commands::stop,
+            commands::cancel,
+            commands::choose_microphone,
+            commands::choose_files,
+            commands::drop_file,
+            commands::copy,
+            commands::dismiss_notice,
+        ])
+        .on_window_event(|window, event| {
+            if let Some(message) = message_of(event) {
+                window.state::<Desk>().send(message);
+            }
+        })
+        .build(tauri::generate_context!())?
+        .run(|app, event| {
+            // The process ends right after this: nothing is dropped.
+            if let (RunEvent::Exit, Some(desk)) = (event, app.try_state::<Desk>()) {
+                desk.close();
+            }
+        });
+    Ok(())
+}
+
+/// Does what the app was started for. `folder` is where relative paths begin.
+fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
+    let desk = app.state::<Desk>();
+    if !arguments.files.is_empty() {
+        desk.send(Message::Open(arguments.files.iter().map(|file| folder.join(file)).collect()));
+    }
+    match arguments.control.message() {
+        // A key binding works in the background: the window stays where it is, and the focus too.
+        Some(message) => desk.send(message),
+        None => {
             if let Some(window) = app.get_webview_window("main") {
                 // A window manager may refuse to raise it; there is nothing more to try.
                 let _ = window.unminimize().and_then(|()| window.set_focus());
             }
-        }));
+        }
     }
-    builder
-        .manage(Desk::start())
-        .invoke_handler(tauri::generate_handler![commands::subscribe, commands::watch])
-        .on_window_event(|window, event| {
-            let desk = window.state::<Desk>();
-            match event {
-                WindowEvent::DragDrop(DragDropEvent::Enter { .. }) => desk.send(Message::Dragging(true)),
-                WindowEvent::DragDrop(DragDropEvent::Leave) => desk.send(Message::Dragging(false)),
-                WindowEvent::DragDrop(DragDropEvent::Drop { paths, .. }) => desk.send(Message::Dropped(paths.clone())),
-                _ => {}
-            }
-        })
-        .run(tauri::generate_context!())
+}
+
+/// What an event of the window means to the desk.
+fn message_of(event: &WindowEvent) -> Option<Message> {
+    match event {
+        WindowEvent::Focused(true) => Some(Message::Focused),
+        WindowEvent::DragDrop(DragDropEvent::Enter { .. }) => Some(Message::Dragging(true)),
+        WindowEvent::DragDrop(DragDropEvent::Leave) => Some(Message::Dragging(false)),
+        WindowEvent::DragDrop(DragDropEvent::Drop { paths, .. }) => Some(Message::Open(paths.clone())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser as _;
+    use tauri::{DragDropEvent, PhysicalPosition, WindowEvent};
+
+    use super::{Arguments, message_of};
+    use crate::desk::Message;
+
+    #[test]
+    fn files_dropped_on_the_window_are_opened() {
+        let paths = vec![PathBuf::from("/music/talk.flac"), PathBuf::from("/music/more.ogg")];
+        let position = PhysicalPosition::new(10.0, 10.0);
+        let drop = WindowEvent::DragDrop(DragDropEvent::Drop { paths: paths.clone(), position });
+        assert!(matches!(message_of(&drop), Some(Message::Open(opened)) if opened == paths));
+        let enter = WindowEvent::DragDrop(DragDropEvent::Enter { paths, position });
+        assert!(matches!(message_of(&enter), Some(Message::Dragging(true))));
+    }
+
+    #[test]
+    fn a_key_binding_asks_for_one_thing() {
+        let parse = |word: &str| Arguments::try_parse_from(["amanuensis-app", word]).unwrap().control;
+        assert!(matches!(parse("--toggle").message(), Some(Message::Toggle)));
+        assert!(matches!(parse("--start").message(), Some(Message::Start)));
+        assert!(matches!(parse("--stop").message(), Some(Message::Stop)));
+        assert!(matches!(parse("--cancel").message(), Some(Message::Cancel)));
+        assert!(parse("talk.flac").message().is_none());
+        assert!(Arguments::try_parse_from(["amanuensis-app", "--start", "--stop"]).is_err());
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Update {
-    /// Everything but text and level.
+    /// Everything but texts and level.
     View {
         /// The new state.
         view: View,
@@ -21,11 +21,13 @@ pub enum Update {
         level: f32,
     },
     /// All texts, once, when the page begins to watch.
-    Takes {
+    Texts {
         /// Oldest first.
         takes: Vec<Take>,
+        /// Of the files that have text.
+        files: Vec<FileText>,
     },
-    /// A part of a dictation has its final text.
+    /// A part of a dictation has its final text, which stands for its live words.
     Text {
         /// Which dictation.
         take: u32,
@@ -40,6 +42,18 @@ pub enum Update {
         committed: String,
         /// Words that the next look may change.
         tentative: String,
+    },
+    /// A dictation and all its text is no more.
+    Forget {
+        /// Which dictation.
+        take: u32,
+    },
+    /// More of a file is written out.
+    FileText {
+        /// Which file.
+        file: u32,
+        /// To be appended.
+        text: String,
     },
 }
 
@@ -56,6 +70,17 @@ pub struct Take {
     pub committed: String,
     /// Words that the next look may change.
     pub tentative: String,
+}
+
+/// Text of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct FileText {
+    /// Number of the file since the app was started.
+    pub file: u32,
+    /// What is written so far.
+    pub text: String,
 }
 
 /// The state of the window, without text.
@@ -109,6 +134,8 @@ pub enum Model {
         demo: bool,
         /// The device that computes, in words.
         device: String,
+        /// Why it is not the preferred one.
+        fallback: Option<String>,
     },
     /// There is none.
     Failed {
@@ -133,7 +160,7 @@ pub struct Microphone {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct File {
-    /// Number of the job since the app was started.
+    /// Number of the file since the app was started.
     pub id: u32,
     /// File name without its folder.
     pub name: String,
@@ -150,14 +177,11 @@ pub enum FileState {
     Waiting,
     /// It is being transcribed.
     Running {
-        /// Share that is done, 0 to 1.
-        done: f32,
+        /// Share that is done, 0 to 1; none while it is unknown.
+        done: Option<f32>,
     },
-    /// Its text is there.
-    Done {
-        /// The text.
-        text: String,
-    },
+    /// All of its text is there.
+    Done,
     /// It was cancelled.
     Cancelled,
     /// It could not be transcribed.
