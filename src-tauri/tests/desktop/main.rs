@@ -1,0 +1,232 @@
+//! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
+
+mod drag;
+mod stage;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use amanuensis_test_support::{found, heard, speak};
+use fantoccini::Locator;
+use fantoccini::key::Key;
+
+use stage::{Setting, Stage, repository};
+
+/// Said in the tests: the demo model was trained on sentences like it.
+const SAID: &str = "Please send me the report before the meeting on Friday.";
+/// The share of words that have to be understood.
+const UNDERSTOOD: f64 = 0.3;
+
+const TRANSCRIPT: &str = "[aria-label='What you said']";
+const TAKE: &str = "[aria-label='What you said'] .take";
+const FILE: &str = "[aria-labelledby='files-title'] li";
+const STATUS: &str = "[role=status]";
+const ALERT: &str = "[role=alert]";
+
+/// Whether any text was written.
+fn is_written(text: &str) -> bool {
+    !text.trim().is_empty()
+}
+
+/// Runs a test of the window to its end.
+fn drive(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be made").block_on(test);
+}
+
+/// Whether the demo model can be used; prints why the test is skipped where it cannot.
+fn has_model() -> bool {
+    let there = repository("models/demo/amanuensis-demo.en.bin").is_file();
+    if !there {
+        println!("skipped: the demo model is not there");
+    }
+    there
+}
+
+#[test]
+fn what_is_said_is_in_the_window_after_the_stop() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        assert!(stage.everything().await.contains("trained on synthesised speech only"));
+        stage.shoot("idle").await;
+        stage.press("Start dictating").await;
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.microphone.play(&voice);
+        stage.shoot("recording").await;
+        stage.press("Stop dictating").await;
+        stage.wait_for(TRANSCRIPT, |text| heard(SAID, text) >= UNDERSTOOD).await;
+        stage.wait_for(STATUS, |text| text.starts_with("Press and speak")).await;
+        stage.shoot("written").await;
+        stage.press("Copy all text").await;
+        stage.wait_for("button[aria-label='Copy all text']", |text| text.contains("Copied")).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn everything_can_be_done_with_the_keyboard() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        stage.tab_to("Start dictating").await;
+        stage.type_key(' ').await;
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.microphone.play(&voice);
+        stage.type_key(Key::Escape.into()).await;
+        stage.wait_for(STATUS, |text| text.starts_with("Thrown away")).await;
+        let takes = stage.page.find_all(Locator::Css(TAKE)).await.expect("an answer");
+        assert!(takes.is_empty(), "what was thrown away is gone");
+        stage.tab_to("Dismiss").await;
+        stage.type_key(' ').await;
+        stage.wait_for(STATUS, str::is_empty).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn a_dropped_file_is_written_out_and_one_that_runs_can_be_cancelled() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        let long = stage.folder.path().join("long.wav");
+        write_silence(&long, 3600);
+        drag::drop_files(stage.display(), "Amanuensis", &[&voice, &long]);
+        stage.wait_for(&format!("{FILE} .text"), is_written).await;
+        stage.wait_for(FILE, |text| text.contains('%')).await;
+        stage.shoot("files").await;
+        stage.press("Cancel long.wav").await;
+        stage.wait_for(FILE, |text| text.contains("Cancelled")).await;
+        stage.press("Take long.wav off the list").await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn a_second_start_tells_the_first_one_what_to_do() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        stage.app_again(&["--toggle"]);
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.microphone.play(&voice);
+        stage.app_again(&["--stop"]);
+        stage.wait_for(TAKE, is_written).await;
+        stage.wait_for(STATUS, |text| text.starts_with("Press and speak")).await;
+        stage.app_again(&[&voice.display().to_string()]);
+        stage.wait_for(&format!("{FILE} .text"), is_written).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn without_a_microphone_the_window_says_so() {
+    drive(async {
+        if !has_model() {
+            return;
+        }
+        let Some(stage) = Stage::open(Setting { deaf: true, ..Setting::default() }).await else { return };
+        stage.ready().await;
+        stage.press("Start dictating").await;
+        stage.wait_for(ALERT, |text| text.contains("microphone")).await;
+        stage.wait_for(STATUS, |text| text.starts_with("Press and speak")).await;
+        stage.shoot("no-microphone").await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn a_microphone_that_goes_away_costs_nothing_that_was_said() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(mut stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        stage.press("Start dictating").await;
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.microphone.play(&voice);
+        stage.microphone.unplug();
+        stage.wait_for(ALERT, |text| text.contains("kept")).await;
+        stage.wait_for(TAKE, is_written).await;
+        stage.shoot("microphone-lost").await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    drive(async {
+        if !has_model() || !found("ffmpeg") {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).expect("a file can be written");
+            path
+        };
+        let silent_film = folder.path().join("silent-film.mkv");
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg
+            .args(["-loglevel", "error", "-f", "lavfi", "-i", "color=size=64x64:duration=0.2", "-an"])
+            .arg(&silent_film);
+        assert!(ffmpeg.stdin(Stdio::null()).status().expect("ffmpeg starts").success());
+        let wav = wav(8000, 1);
+        let bad: [(PathBuf, &str); 5] = [
+            (folder.path().join("missing.wav"), "No such file"),
+            (write("empty.wav", b""), "is empty"),
+            (write("letter.mp3", b"Dear Sir or Madam, this is not a recording."), "is not a recording"),
+            (write("truncated.wav", &wav[..30]), "truncated.wav"),
+            (silent_film, "no sound track"),
+        ];
+        let names: Vec<String> = bad.iter().map(|(path, _)| path.display().to_string()).collect();
+        let arguments = names.iter().map(String::as_str).collect();
+        let Some(stage) = Stage::open(Setting { arguments, ..Setting::default() }).await else { return };
+        for (path, reason) in &bad {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+            stage.wait_for(&format!("{FILE} {ALERT}"), |text| text.contains(name) && text.contains(reason)).await;
+        }
+        stage.shoot("bad-files").await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn a_model_that_cannot_be_read_is_named_with_its_fault() {
+    drive(async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let model = folder.path().join("ggml-broken.bin");
+        std::fs::write(&model, b"this is no model").expect("a file can be written");
+        let environment = vec![("AMANUENSIS_DEMO_MODEL", model.display().to_string())];
+        let Some(stage) = Stage::open(Setting { environment, ..Setting::default() }).await else { return };
+        stage
+            .wait_for(TRANSCRIPT, |text| text.contains("No model to work with") && text.contains("ggml-broken.bin"))
+            .await;
+        let button = stage.button("Start dictating").await;
+        assert!(!button.is_enabled().await.expect("a button"), "there is nothing to dictate to");
+        stage.shoot("bad-model").await;
+        stage.close().await;
+    });
+}
+
+/// A WAV file of silence, 16 kHz, mono, 16 bits.
+fn write_silence(path: &Path, seconds: u32) {
+    std::fs::write(path, wav(16_000, seconds)).expect("a file can be written");
+}
+
+fn wav(rate: u32, seconds: u32) -> Vec<u8> {
+    let data = rate * seconds * 2;
+    let mut wav = Vec::new();
+    wav.extend(b"RIFF");
+    wav.extend((36 + data).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend(rate.to_le_bytes());
+    wav.extend((rate * 2).to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend(data.to_le_bytes());
+    wav.resize(44 + data as usize, 0);
+    wav
+}

@@ -1,0 +1,312 @@
+//! The real window on a display of its own: Xvfb, a window manager, a message bus, a microphone and a WebDriver.
+//!
+//! Everything ends with the value, or with the test's process, however that ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use amanuensis_test_support::{VirtualMicrophone, found};
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// How long anything may take to start. No test waits for it; it bounds a hang.
+const START: Duration = Duration::from_secs(30);
+/// How long the window may take to show what is waited for, on a machine that does other things too.
+const SHOW: Duration = Duration::from_secs(60);
+/// WebKitGTK's driver now and then loses the program that it started; a second attempt finds it.
+const ATTEMPTS: usize = 3;
+
+/// A bus that starts no services: what the app finds is what the test put there.
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>"#;
+
+/// A program that is killed when the value is dropped, or when the test's process ends.
+struct Program(Child);
+
+impl Program {
+    fn start(command: &Command) -> Self {
+        let mut guarded = Command::new("setpriv");
+        guarded.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+        guarded.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let child = guarded.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// The first line that it prints.
+    fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        let output = self.0.stdout.as_mut().expect("BUG: the output is a pipe");
+        BufReader::new(output).read_line(&mut line).expect("a line of text");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Either it runs and can be killed, or it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        // Its descendants have its output too: it closes when the last of them is gone.
+        if let Some(mut output) = self.0.stdout.take() {
+            let _ = std::io::copy(&mut output, &mut std::io::sink());
+        }
+    }
+}
+
+/// The window and all that it stands on.
+pub struct Stage {
+    /// Drives the window.
+    pub page: Client,
+    /// What the app listens to.
+    pub microphone: VirtualMicrophone,
+    /// Files of the test.
+    pub folder: TempDir,
+    environment: Vec<(&'static str, String)>,
+    // In the order in which they have to end.
+    _driver: Program,
+    _manager: Program,
+    _bus: Program,
+    _display: Program,
+}
+
+/// How the app is started.
+#[derive(Default)]
+pub struct Setting<'a> {
+    /// Arguments of the app.
+    pub arguments: Vec<&'a str>,
+    /// Further environment of the app.
+    pub environment: Vec<(&'static str, String)>,
+    /// Whether there is no microphone.
+    pub deaf: bool,
+}
+
+impl Stage {
+    /// Opens the window. `None` where a program is missing, which has been printed.
+    ///
+    /// # Panics
+    /// Something is there but does not work.
+    pub async fn open(setting: Setting<'_>) -> Option<Self> {
+        let needed = ["Xvfb", "WebKitWebDriver", "dbus-daemon", "openbox", "setpriv", "unshare"];
+        if !needed.into_iter().all(found) {
+            return None;
+        }
+        let mut microphone = VirtualMicrophone::start()?;
+        if setting.deaf {
+            microphone.unplug();
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().display().to_string();
+        let mut environment = vec![
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("HOME", home.clone()),
+            ("XDG_RUNTIME_DIR", home.clone()),
+            ("XDG_DATA_HOME", format!("{home}/data")),
+            ("XDG_CONFIG_HOME", format!("{home}/config")),
+            ("XDG_CACHE_HOME", format!("{home}/cache")),
+            ("GDK_BACKEND", "x11".to_owned()),
+            ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
+            ("NO_AT_BRIDGE", "1".to_owned()),
+            ("TAURI_WEBVIEW_AUTOMATION", "true".to_owned()),
+        ];
+        // For pictures of the dark look.
+        environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
+        environment.extend(microphone.environment());
+        environment.extend(setting.environment);
+
+        let mut display = Command::new("Xvfb");
+        display.args(["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]);
+        let mut display = Program::start(display.envs(environment.clone()));
+        environment.push(("DISPLAY", format!(":{}", display.first_line())));
+
+        let config = folder.path().join("bus.conf");
+        std::fs::write(&config, BUS).expect("a file can be written");
+        let mut bus = Command::new("dbus-daemon");
+        bus.args(["--nofork", "--print-address=1"]).arg(format!("--config-file={}", config.display()));
+        let mut bus = Program::start(bus.envs(environment.clone()));
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.first_line()));
+
+        let manager = Program::start(Command::new("openbox").envs(environment.clone()));
+
+        let app = env!("CARGO_BIN_EXE_amanuensis-app");
+        let options = json!({ "binary": app, "args": setting.arguments });
+        let capabilities = [("browserName", json!("wry")), ("webkitgtk:browserOptions", options)];
+        let capabilities: serde_json::Map<_, _> =
+            capabilities.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for attempt in 1..=ATTEMPTS {
+            let (driver, address) = start_driver(&environment);
+            let mut builder = ClientBuilder::new(hyper_util_connector());
+            builder.capabilities(capabilities.clone());
+            match timeout(START, builder.connect(&address)).await {
+                Ok(Ok(page)) => {
+                    return Some(Self {
+                        page,
+                        microphone,
+                        folder,
+                        environment,
+                        _driver: driver,
+                        _manager: manager,
+                        _bus: bus,
+                        _display: display,
+                    });
+                }
+                Ok(Err(error)) => eprintln!("attempt {attempt}: {error}"),
+                Err(_) => eprintln!("attempt {attempt}: no session after {START:?}"),
+            }
+        }
+        panic!("the window could not be driven in {ATTEMPTS} attempts");
+    }
+
+    /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
+    pub fn app_again(&self, arguments: &[&str]) {
+        let app = env!("CARGO_BIN_EXE_amanuensis-app");
+        let environment = self.environment.iter().filter(|(name, _)| *name != "TAURI_WEBVIEW_AUTOMATION").cloned();
+        let status = Command::new(app).args(arguments).env_clear().envs(environment).status();
+        assert!(status.expect("the app starts").success());
+    }
+
+    /// The display's name, for programs that draw on it too.
+    pub fn display(&self) -> &str {
+        let found = self.environment.iter().find(|(name, _)| *name == "DISPLAY");
+        &found.expect("BUG: there is no stage without a display").1
+    }
+
+    /// Waits until `selector` finds something the text of which `fits`, and returns that text.
+    ///
+    /// # Panics
+    /// It never comes; the window's text is part of the message.
+    pub async fn wait_for(&self, selector: &str, fits: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + SHOW;
+        loop {
+            for element in self.page.find_all(Locator::Css(selector)).await.unwrap_or_default() {
+                // It may have vanished between the two questions.
+                let text = element.text().await.unwrap_or_default();
+                if fits(&text) {
+                    return text;
+                }
+            }
+            if Instant::now() > until {
+                panic!("`{selector}` never showed what was waited for. The window says:\n{}", self.everything().await);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The button of this name, as a screen reader says it.
+    pub async fn button(&self, name: &str) -> Element {
+        let selector = format!("button[aria-label='{name}']");
+        self.page.wait().at_most(SHOW).for_element(Locator::Css(&selector)).await.expect("the button is there")
+    }
+
+    /// Presses the button of this name.
+    pub async fn press(&self, name: &str) {
+        self.button(name).await.click().await.expect("the button can be pressed");
+    }
+
+    /// Moves the focus forwards until it is on the button of this name.
+    ///
+    /// # Panics
+    /// It never gets there.
+    pub async fn tab_to(&self, name: &str) {
+        self.button(name).await;
+        for _ in 0..20 {
+            let focused = self.page.active_element().await.expect("something has the focus");
+            if focused.attr("aria-label").await.ok().flatten().as_deref() == Some(name) {
+                return;
+            }
+            self.type_key(Key::Tab.into()).await;
+        }
+        panic!("the Tab key never leads to `{name}`");
+    }
+
+    /// Presses a key and lets go of it.
+    pub async fn type_key(&self, key: char) {
+        let keys = KeyActions::new("keyboard".to_owned())
+            .then(KeyAction::Down { value: key })
+            .then(KeyAction::Up { value: key });
+        self.page.perform_actions(keys).await.expect("a key can be pressed");
+    }
+
+    /// Waits until dictation can begin.
+    pub async fn ready(&self) {
+        self.page
+            .wait()
+            .at_most(SHOW)
+            .for_element(Locator::Css("button[aria-label='Start dictating']:enabled"))
+            .await
+            .expect("the model is read");
+    }
+
+    /// All text of the window.
+    pub async fn everything(&self) -> String {
+        match self.page.find(Locator::Css("body")).await {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Writes a picture of the page into the folder that `AMANUENSIS_SHOTS` names, if it does.
+    pub async fn shoot(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("AMANUENSIS_SHOTS") {
+            let painted = "return document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => \
+                           requestAnimationFrame(() => done(true)))))";
+            self.page.execute(painted, Vec::new()).await.expect("the page is painted");
+            let png = self.page.screenshot().await.expect("a picture");
+            std::fs::write(PathBuf::from(folder).join(name).with_extension("png"), png).expect("a file can be written");
+        }
+    }
+
+    /// Closes the window as a user would, so that the app ends by itself.
+    pub async fn close(self) {
+        let _ = timeout(START, self.page.clone().close()).await;
+    }
+}
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("BUG: the package lies in the repository").join(path)
+}
+
+/// A connector without encryption: the driver is on this machine.
+fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector {
+    hyper_util::client::legacy::connect::HttpConnector::new()
+}
+
+/// Starts WebKit's driver, and with it whatever the app starts, in processes that cannot outlive it.
+fn start_driver(environment: &[(&'static str, String)]) -> (Program, String) {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let mut command = Command::new("unshare");
+    command.args(own_processes()).arg("WebKitWebDriver").arg(format!("--port={port}"));
+    let driver = Program::start(command.envs(environment.iter().cloned()));
+    let until = Instant::now() + START;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < until, "WebKitWebDriver does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (driver, format!("http://127.0.0.1:{port}"))
+}
+
+/// What makes `unshare` end all descendants with it, as far as this user may.
+fn own_processes() -> &'static [&'static str] {
+    const WAYS: [&[&str]; 3] = [
+        &["--pid", "--fork", "--kill-child", "--mount-proc"],
+        &["--user", "--map-current-user", "--pid", "--fork", "--kill-child", "--mount-proc"],
+        &["--fork", "--kill-child"],
+    ];
+    let works = |way: &&&[&str]| {
+        let mut trial = Command::new("unshare");
+        trial.args(**way).arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    WAYS.iter().find(works).expect("one of the ways asks for no right")
+}
