@@ -1,6 +1,6 @@
 //! Whisper's encoder on AMD's XDNA2 NPU, through XRT, or on a simulation of it.
 //!
-//! [`open`] makes an encoder that falls back to another one, always saying why: when there is no NPU, when what the NPU computes
+//! [`load`] puts the encoder of a loaded model on the NPU; [`open`] makes one that falls back to another one, always saying why: when there is no NPU, when what the NPU computes
 //! differs from what the other one does, and when the NPU fails and cannot be brought back. **Nothing here has run on an NPU.** The way to XRT runs
 //! against a virtual device beneath the real XRT; the arithmetic is that of the kernels in `kernels/npu`.
 
@@ -10,6 +10,7 @@ pub mod diagnose;
 mod driver;
 mod encoder;
 mod image;
+mod model;
 mod simulated;
 pub mod telemetry;
 mod xrt;
@@ -18,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use amanuensis_npu_kernels::manifest::BundleError;
+use amanuensis_npu_kernels::manifest::{BundleError, MANIFEST_FILE};
 use amanuensis_npu_kernels::program::{Program, Shape, Unfit};
 use amanuensis_whisper::{Dims, Encoder, WeightError, Weights};
 
@@ -28,6 +29,7 @@ use crate::encoder::NpuEncoder;
 pub use amanuensis_npu_kernels::number::Format;
 pub use amanuensis_npu_kernels::timing::Machine;
 pub use diagnose::diagnose;
+pub use model::load;
 pub use simulated::{Pace, Simulated};
 pub use xrt::XrtDevice;
 
@@ -141,6 +143,13 @@ pub fn open_on(
         .and_then(|program| Ok(Plan { image: Arc::new(image::build(weights, &program)?), program }));
     let encoder = NpuEncoder::new(*weights.dims(), device, plan, fallback, options.policy)?;
     Ok(Box::new(encoder))
+}
+
+/// Whether this machine has an NPU, and a program for such a model that runs on it. Opens nothing.
+pub fn is_available(dims: &Dims, format: Format) -> bool {
+    let program = Program::new(shape_of(dims), format).ok();
+    let folder = program.and_then(|program| xrt::installed_program(&program));
+    checks::node(0).is_ok() && folder.is_some_and(|folder| folder.join(MANIFEST_FILE).is_file())
 }
 
 /// The encoder's part of a model's dimensions.

@@ -1,7 +1,7 @@
 //! What can be known of the NPU at work. What cannot is said to be unavailable, with the reason; no figure is made up.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::driver::{Clocks, Driver, Firmware, PowerMode, QUERY_CLOCKS, QUERY_FIRMWARE, QUERY_POWER_MODE};
 
@@ -126,6 +126,21 @@ impl Telemetry {
     }
 }
 
+/// Turns busy times into shares: of the wall time, for how much a command of this process was outstanding.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BusyShare {
+    last: Option<(Instant, Duration)>,
+}
+
+impl BusyShare {
+    /// Takes the busy time up to `at`, and gives the share since the last call, from 0 to 1. `None` the first time.
+    pub fn update(&mut self, at: Instant, busy: Duration) -> Option<f64> {
+        let (then, before) = self.last.replace((at, busy))?;
+        let wall = at.saturating_duration_since(then).as_secs_f64();
+        (wall > 0.0).then(|| (busy.saturating_sub(before).as_secs_f64() / wall).min(1.0))
+    }
+}
+
 fn with<T>(driver: &Reading<Driver>, question: impl Fn(&Driver) -> Result<T, String>) -> Reading<T> {
     driver.as_ref().map_err(Clone::clone).and_then(|driver| question(driver).map_err(Unavailable))
 }
@@ -183,6 +198,17 @@ mod tests {
         std::fs::write(folder.path().join("4"), text).expect("written");
         std::fs::write(folder.path().join("5"), text).expect("written");
         assert_eq!(busy(folder.path()), Ok(Duration::from_nanos(3000)));
+    }
+
+    #[test]
+    fn shares_are_of_the_time_between_two_looks() {
+        let mut share = BusyShare::default();
+        let start = Instant::now();
+        assert_eq!(share.update(start, Duration::from_secs(5)), None);
+        assert_eq!(share.update(start + Duration::from_secs(2), Duration::from_secs(6)), Some(0.5));
+        assert_eq!(share.update(start + Duration::from_secs(2), Duration::from_secs(6)), None);
+        // A clock that was set back, or a counter that started anew, is nothing at all.
+        assert_eq!(share.update(start + Duration::from_secs(4), Duration::ZERO), Some(0.0));
     }
 
     #[test]

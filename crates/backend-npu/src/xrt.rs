@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use amanuensis_npu_kernels::manifest::{Bundle, BundleError};
+use amanuensis_npu_kernels::manifest::{Bundle, BundleError, Instructions};
 use amanuensis_npu_kernels::program::{Part, Program};
 use amanuensis_pool::PAGE_BYTES;
 use amanuensis_whisper::DeviceInfo;
@@ -19,6 +19,8 @@ use crate::device::{Device, DeviceError, Plan};
 use crate::image::Pages;
 use crate::{PROGRAM_VARIABLE, checks, program_name};
 
+/// Set where the NPU is the virtual one of `tests/virtual-npu`.
+const VIRTUAL_VARIABLE: &str = "AMANUENSIS_VIRTUAL_NPU";
 /// The firmware's command to run instructions.
 const OPCODE: u64 = 3;
 /// Arguments of the kernel.
@@ -80,6 +82,10 @@ impl XrtDevice {
         let library = Xrt::load().map_err(|error| unavailable(&error))?;
         let folder = self.program.clone().or_else(|| installed_program(&plan.program));
         let bundle = open_bundle(folder.as_deref(), &plan.program).map_err(|error| unavailable(&error))?;
+        // Silicon would take descriptions for instructions.
+        if bundle.manifest.instructions == Instructions::Described && std::env::var_os(VIRTUAL_VARIABLE).is_none() {
+            return Err(DeviceError::Unavailable("the NPU's program is for the virtual NPU only".to_owned()));
+        }
         let refused = |error: xrt::Error| DeviceError::Unavailable(checks::explain(&error));
         let session = Session::open(&library, self.index, &bundle.xclbin, &bundle.manifest.kernel).map_err(refused)?;
         let (major, minor) = library.version();

@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amanuensis_backend_cpu::LoadError;
+use amanuensis_backend_npu::NpuError;
 use amanuensis_engine::Speech;
 use amanuensis_models::ModelFile;
 use amanuensis_whisper::{WeightError, Weights};
 
 pub use amanuensis_backend_cpu::{CpuOptions, Precision};
+pub use amanuensis_backend_npu as npu;
 
 /// Which device is to do the work.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum Choice {
-    /// The fastest there is.
+    /// The NPU for the encoder where there is one with a program for the model, else the CPU.
     #[default]
     Auto,
     /// The CPU, this way.
     Cpu(CpuOptions),
+    /// The NPU for the encoder, the CPU for all else and for what the NPU cannot do.
+    Npu(npu::NpuOptions, CpuOptions),
 }
 
 /// Why a model cannot be worked with.
@@ -29,6 +33,9 @@ pub enum OpenError {
     /// Its weights do not go onto the device.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The NPU is required and cannot be used.
+    #[error(transparent)]
+    Npu(#[from] NpuError),
 }
 
 /// Loads a model onto the device of choice. It takes as long as its weights take to be read and packed: seconds for the large ones.
@@ -38,11 +45,19 @@ pub enum OpenError {
 pub fn open(file: &ModelFile, choice: &Choice) -> Result<Speech, OpenError> {
     let start = Instant::now();
     let weights = Weights::open(&file.path)?;
-    let options = match choice {
-        Choice::Auto => CpuOptions::default(),
-        Choice::Cpu(options) => *options,
+    let (on_npu, options) = match choice {
+        Choice::Auto => {
+            let defaults = npu::NpuOptions::default();
+            let there = npu::is_available(weights.dims(), defaults.format);
+            (there.then_some(defaults), CpuOptions::default())
+        }
+        Choice::Cpu(options) => (None, *options),
+        Choice::Npu(on_npu, options) => (Some(on_npu.clone()), *options),
     };
-    let model = amanuensis_backend_cpu::load(&weights, options)?;
+    let mut model = amanuensis_backend_cpu::load(&weights, options)?;
+    if let Some(on_npu) = on_npu {
+        model = npu::load(&weights, model, &on_npu)?;
+    }
     tracing::info!(model = file.name, ms = start.elapsed().as_millis(), "model loaded");
     Ok(Speech { name: file.name.clone(), model, tokenizer: Arc::clone(weights.tokenizer()) })
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use libloading::Library;
 
+use crate::LoadError;
+
 /// Version of the interface.
 pub(crate) const VERSION: u32 = 1;
 
@@ -22,13 +24,19 @@ macro_rules! functions {
             /// Loads the shim.
             ///
             /// # Errors
-            /// The dynamic linker's text.
-            pub(crate) fn load(path: &Path) -> Result<Self, String> {
+            /// The dynamic linker's text, or another version of the interface.
+            pub(crate) fn load(path: &Path) -> Result<Self, LoadError> {
                 // SAFETY: the shim and XRT are libraries that do nothing of note when they are loaded.
                 let library = unsafe { Library::new(path) }.map_err(|error| root_cause(&error))?;
+                // SAFETY: this function has had its signature since the first version.
+                let abi = unsafe { library.get::<unsafe extern "C" fn() -> u32>(b"amanuensis_xrt_abi\0") };
+                // SAFETY: it takes nothing and touches nothing.
+                let found = unsafe { abi.map_err(|error| root_cause(&error))?() };
+                if found != VERSION {
+                    return Err(LoadError::OtherShim { path: path.to_owned(), found, expected: VERSION });
+                }
                 $(
-                    // SAFETY: the symbol has this signature in every shim of this version, which the caller checks next; the
-                    // two that are called before that have had theirs since the first.
+                    // SAFETY: the symbol has this signature in every shim of this version.
                     let $name = *unsafe { library.get(concat!("amanuensis_xrt_", $symbol, "\0").as_bytes()) }
                         .map_err(|error| root_cause(&error))?;
                 )*
@@ -39,7 +47,6 @@ macro_rules! functions {
 }
 
 functions! {
-    abi: "abi", fn() -> u32;
     version: "version", fn() -> u32;
     error: "error", fn() -> *const c_char;
     error_number: "error_number", fn() -> i32;
@@ -64,13 +71,8 @@ functions! {
 }
 
 impl Api {
-    pub(crate) fn abi_version(&self) -> u32 {
-        // SAFETY: it takes nothing and touches nothing.
-        unsafe { (self.abi)() }
-    }
-
     pub(crate) fn xrt_version(&self) -> u32 {
-        // SAFETY: as above.
+        // SAFETY: it takes nothing and touches nothing.
         unsafe { (self.version)() }
     }
 
@@ -93,6 +95,6 @@ pub(crate) unsafe fn text(pointer: *const c_char) -> String {
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().trim().to_owned()
 }
 
-fn root_cause(error: &libloading::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+fn root_cause(error: &libloading::Error) -> LoadError {
+    LoadError::NoXrt { reason: std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string) }
 }

@@ -91,12 +91,11 @@ impl Xrt {
     /// # Errors
     /// [`LoadError`].
     pub fn load() -> Result<Self, LoadError> {
-        let path = shim().ok_or(LoadError::NoShim)?;
-        let api = abi::Api::load(&path).map_err(|reason| LoadError::NoXrt { reason })?;
-        let found = api.abi_version();
-        if found != abi::VERSION {
-            return Err(LoadError::OtherShim { path, found, expected: abi::VERSION });
-        }
+        Self::load_from(shim().ok_or(LoadError::NoShim)?)
+    }
+
+    fn load_from(path: PathBuf) -> Result<Self, LoadError> {
+        let api = abi::Api::load(&path)?;
         let xrt = Self { api: Arc::new(api), path };
         let found = xrt.version();
         if found < OLDEST_VERSION { Err(LoadError::OldXrt { found }) } else { Ok(xrt) }
@@ -127,4 +126,42 @@ fn shim() -> Option<PathBuf> {
         .flat_map(|folder| [folder.join(SHIM_FILE), folder.join("../lib/amanuensis").join(SHIM_FILE)]);
     let built = option_env!("AMANUENSIS_XRT_SHIM_BUILT").map(PathBuf::from);
     beside.chain(built).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Builds a library of this C source, or says why the test is skipped.
+    fn library(folder: &Path, source: &str) -> Option<PathBuf> {
+        let (from, to) = (folder.join("shim.c"), folder.join(SHIM_FILE));
+        std::fs::write(&from, source).expect("written");
+        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&to).arg(from).status();
+        if built.is_ok_and(|status| status.success()) {
+            return Some(to);
+        }
+        println!("skipped: there is no C compiler");
+        None
+    }
+
+    #[test]
+    fn a_shim_of_another_version_is_refused_before_anything_is_called() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = "unsigned amanuensis_xrt_abi(void) { return 99; }";
+        let Some(path) = library(folder.path(), source) else { return };
+        let error = Xrt::load_from(path.clone()).expect_err("another version");
+        assert_eq!(error, LoadError::OtherShim { path, found: 99, expected: 1 });
+    }
+
+    #[test]
+    fn what_is_no_shim_is_refused_with_the_linkers_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(SHIM_FILE);
+        std::fs::write(&path, "not a library").expect("written");
+        let said = Xrt::load_from(path).expect_err("no library").to_string();
+        assert!(said.contains("libxrt2") && said.contains("too short"), "{said}");
+    }
 }

@@ -50,7 +50,7 @@ if [ "$node" = yes ]; then
     echo 0x1022 > $device/subsystem_vendor
     echo 0x17f0 > $device/subsystem_device
     echo 0 > $device/device_type
-    echo "NPU Strix Halo" > $device/vbnv
+    echo "virtual NPU" > $device/vbnv
     echo 1.1.2.65 > $device/fw_version
     echo 2.25 > /sys/module/amdxdna/version
     echo amdxdna > /sys/class/hwmon/hwmon0/name
@@ -118,7 +118,7 @@ impl VirtualNpu {
         command.args(["--", "sh", "-c", SCRIPT, "virtual-npu"]);
         command.arg(self.libraries().join("ld-linux-x86-64.so.2")).arg(&self.preload);
         command.arg(format!("{}:{}", first.display(), self.libraries().display()));
-        command.arg(if self.node { "yes" } else { "no" }).arg(program);
+        command.arg(if self.node { "yes" } else { "no" }).arg(program).env("AMANUENSIS_VIRTUAL_NPU", "1");
         command
     }
 
