@@ -52,7 +52,7 @@ struct State {
     scheduler: Scheduler<Box<Work>>,
     metrics: Metrics,
     closed: bool,
-    /// When the last request left; None after the memory was given back.
+    /// When the last request left; None while there is one, and after the memory was given back.
     idle_since: Option<Duration>,
 }
 
@@ -119,6 +119,7 @@ impl Engine {
         match state.scheduler.submit(request.priority, deadline, streamed, work, now) {
             Ok(id) => {
                 state.metrics.submitted(now);
+                state.idle_since = None;
                 shared.wake(&state, now);
                 Ok(Job { id, events, cancelled, engine: Arc::clone(shared) })
             }
@@ -366,5 +367,34 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here stops halfway but by a bug, after which the figures may be wrong but nobody waits for ever.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_requests_in_flight_hold_little() {
+        let base_en = Dims {
+            n_mels: 80,
+            n_audio_ctx: 1500,
+            n_audio_state: 512,
+            n_audio_head: 8,
+            n_audio_layer: 6,
+            n_vocab: 51_864,
+            n_text_ctx: 448,
+            n_text_state: 512,
+            n_text_head: 8,
+            n_text_layer: 6,
+        };
+        let settings = Settings { mel_workers: MOST_WORKERS, decode_workers: MOST_WORKERS, ..Settings::default() };
+        let pools = pools(&limits(&settings, 1), &base_en);
+        let lease = || [&pools.audio, &pools.mel, &pools.encoded].map(|pool| pool.lease().expect("there is one"));
+        let held: Vec<_> = (0..4).map(|_| lease()).collect();
+        let bytes: usize = pools.stats().iter().map(|pool| pool.bytes).sum();
+        assert!(bytes < 25_000_000, "{bytes} bytes");
+        drop(held);
+        assert_eq!(pools.stats().map(|pool| pool.in_use), [0; 3]);
     }
 }

@@ -261,6 +261,9 @@ fn encode_together(
     tasks: &mut [Task<Box<Work>>],
 ) -> Result<(), RequestError> {
     let dims = *model.dims();
+    let first = tasks.first().map(|task| task.id.0);
+    let _span =
+        tracing::debug_span!("window", request_id = first, stage = %Stage::Encode, together = tasks.len()).entered();
     let began = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let encoder = encoder.get_or_insert_with(|| Arc::clone(model).encoder());
@@ -280,7 +283,7 @@ fn encode_together(
         Ok(outcome) => outcome.map_err(RequestError::Backend),
         Err(_) => {
             *encoder = None;
-            tracing::error!(stage = %Stage::Encode, "a stage panicked; the request fails and the stage goes on");
+            tracing::error!("a stage panicked; the request fails and the stage goes on");
             Err(RequestError::StageDied { stage: Stage::Encode })
         }
     };
