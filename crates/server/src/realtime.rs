@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use amanuensis_audio::{Resampler, VoiceDetector};
 use amanuensis_dictation::machine::{Action, LookId, NoAnswer};
-use amanuensis_dictation::{Event, Machine, Outcome, Rules};
+use amanuensis_dictation::{Event, Machine, Outcome, Rules, Setup};
 use amanuensis_engine::{Audio, Engine, Priority, RequestError, SubmitError};
 use amanuensis_whisper::{DecodeOptions, SAMPLE_RATE};
 use axum::extract::rejection::QueryRejection;
@@ -75,7 +75,7 @@ pub(crate) async fn connect(
     let options = DecodeOptions {
         language: transcribe::language(opening.language.unwrap_or_default(), &engine)?,
         prompt: opening.prompt,
-        ..DecodeOptions::default()
+        ..Setup::default().options
     };
     let upgrade = upgrade.map_err(|rejection| {
         let message = format!("{}; open this address as a WebSocket.", rejection.body_text());

@@ -136,13 +136,16 @@ impl FakeDecoder {
             return tokenizer.language("en").unwrap_or(tokenizer.eot());
         }
         let sot = tokens.iter().rposition(|token| *token == tokenizer.sot()).unwrap_or(0);
-        let start = sot + if tokenizer.is_multilingual() { 3 } else { 1 };
+        let mut start = sot + if tokenizer.is_multilingual() { 3 } else { 1 };
+        if tokens.get(start) == Some(&tokenizer.no_timestamps()) {
+            start += 1;
+        }
         let said = self.script(&tokens[..start.min(tokens.len())]);
         let at = tokens.len().saturating_sub(start);
         said.get(at).copied().unwrap_or(tokenizer.eot())
     }
 
-    /// What follows on this beginning: two segments.
+    /// What follows on this beginning: two segments, or one where no times are asked for.
     fn script(&self, beginning: &[TokenId]) -> Vec<TokenId> {
         let tokenizer = &self.model.tokenizer;
         let has = |token| beginning.contains(&token);
@@ -152,13 +155,12 @@ impl FakeDecoder {
             () if has(tokenizer.sot_prev()) => (" Hello,", " as prompted."),
             () => (" Hello,", " world."),
         };
-        let time = |ms: u32| tokenizer.timestamp_begin() + ms / 20;
-        let mut script = vec![time(0)];
-        script.extend(tokenizer.encode(first));
-        script.extend([time(400), time(400)]);
-        script.extend(tokenizer.encode(second));
-        script.push(time(1000));
-        script
+        let (first, second) = (tokenizer.encode(first), tokenizer.encode(second));
+        if has(tokenizer.no_timestamps()) {
+            return [first, second].concat();
+        }
+        let time = |ms: u32| vec![tokenizer.timestamp_begin() + ms / 20];
+        [time(0), first, time(400), time(400), second, time(1000)].concat()
     }
 }
 

@@ -283,6 +283,26 @@ fn many_slow_clients_keep_nobody_out_for_long() {
 }
 
 #[test]
+fn a_client_that_takes_no_answers_is_hung_up_on() {
+    let limits = Limits { connections: 1, write_time: Duration::from_millis(500), ..Limits::default() };
+    let served = Served::with(Fake::default(), 100, limits);
+    let mut greedy = TcpStream::connect(served.address()).unwrap();
+    greedy.set_nonblocking(true).unwrap();
+    // Far more than the system keeps for a connection.
+    let ask = format!("GET /openapi.json HTTP/1.1\r\nHost: {}\r\n\r\n", served.address()).repeat(2_000);
+    let mut sent = 0;
+    while let Ok(count) = greedy.write(&ask.as_bytes()[sent..])
+        && count > 0
+    {
+        sent += count;
+    }
+    assert!(sent > 50_000, "{sent} bytes of questions");
+    // There is room for one connection: the next is served when the first is given up.
+    assert_alive(&served);
+    drop(greedy);
+}
+
+#[test]
 fn a_full_queue_says_when_to_come_again() {
     let gate = Gate::default();
     let served = Served::with(Fake { gate: gate.clone(), ..Fake::default() }, 2, Limits::default());

@@ -55,6 +55,11 @@ impl Served {
         self.server.as_ref().expect("it is served").address()
     }
 
+    /// Serves another engine from now on.
+    pub fn use_engine(&self, engine: Engine) {
+        self.server.as_ref().expect("it is served").use_engine(engine);
+    }
+
     /// Stops the server, but not the engine.
     pub fn stop(&mut self) {
         self.server = None;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use amanuensis_engine::{Engine, Settings as EngineSettings, Shutdown, Speech};
 use serde_json::json;
 
 use crate::client::request;
+use crate::fake::Fake;
 use crate::{Served, wav};
 
 #[test]
@@ -38,6 +40,19 @@ fn models_are_listed_under_both_names() {
     let model = served.get("/v1/models/whisper-1").json();
     assert_eq!((&model["object"], model["created"].is_u64()), (&json!("model"), true));
     assert_eq!(served.get("/v1/models/gpt-9").status, 404);
+}
+
+#[test]
+fn another_engine_takes_over_without_a_pause() {
+    let served = Served::start();
+    let speech = Speech { name: "other".to_owned(), ..Fake::default().speech() };
+    let other = Engine::start(speech, EngineSettings::default()).unwrap();
+    served.use_engine(other.clone());
+    let ids = served.get("/v1/models").json();
+    assert_eq!((&ids["data"][0]["id"], ids["data"].as_array().unwrap().len()), (&json!("other"), 2));
+    assert_eq!(served.upload("/v1/audio/transcriptions", &[("model", "other")], &wav(1.5)).status, 200);
+    assert_eq!((other.snapshot().requests.finished, served.engine.snapshot().requests.submitted), (1, 0));
+    other.shutdown(Shutdown::Drain);
 }
 
 #[test]
