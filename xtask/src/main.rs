@@ -3,6 +3,7 @@
 //! `cargo xtask run` and `cargo xtask test` are all that a newcomer types; the rest is what they are made of.
 
 mod bench;
+mod load;
 mod npu_model;
 mod process;
 mod run;
@@ -51,6 +52,8 @@ enum Task {
     },
     /// Measures, in an optimised build.
     Bench(bench::Options),
+    /// Lets many clients at the server, in an optimised build: it must answer all and not grow.
+    Load(load::Options),
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
     /// Runs a command on a virtual NPU, beneath the real XRT.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Task::Test { yes } => test::run(Consent::from_flag(yes)),
         Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
         Task::Bench(options) => bench::run(&options),
+        Task::Load(options) => load::run(&options),
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),

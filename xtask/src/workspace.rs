@@ -49,6 +49,8 @@ pub struct Metadata {
     pub packages: Vec<Package>,
     /// The ids of our own packages.
     pub workspace_members: Vec<String>,
+    /// Where cargo builds.
+    pub target_directory: PathBuf,
 }
 
 /// One package.
