@@ -231,9 +231,12 @@ impl<W> Scheduler<W> {
             };
             let starts = !std::mem::replace(&mut entry.started, true);
             tasks.push(Task { id: entry.id, work, out, audio, waited: now.saturating_sub(since), starts });
-            first.get_or_insert(entry.priority);
-            let turns = &mut self.passed_over[stage as usize];
-            *turns = if passes_over { *turns + 1 } else { 0 };
+            // Those that go together have one turn.
+            if first.is_none() {
+                first = Some(entry.priority);
+                let turns = &mut self.passed_over[stage as usize];
+                *turns = if passes_over { *turns + 1 } else { 0 };
+            }
         }
     }
 
@@ -279,7 +282,7 @@ impl<W> Scheduler<W> {
             })
             .min_by_key(|(index, _, since)| (*since, *index));
         match (best, aged) {
-            (_, Some((index, _, _))) if self.passed_over[stage as usize] >= TURNS_OF_OTHERS => {
+            (_, Some((index, _, _))) if first.is_none() && self.passed_over[stage as usize] >= TURNS_OF_OTHERS => {
                 Some(Pick { index, passes_over: false })
             }
             (Some((index, _, _)), aged) => Some(Pick { index, passes_over: aged.is_some() }),

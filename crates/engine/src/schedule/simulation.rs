@@ -51,6 +51,8 @@ struct Known {
     waits: Option<(Stage, Duration, u32)>,
     cancelled: bool,
     deadline: Option<Duration>,
+    /// Whether there was another live request at any time since it was submitted.
+    has_company: bool,
     /// The stage and the window that come next.
     next: (Stage, u64),
 }
@@ -68,6 +70,7 @@ struct Simulation {
     now: Duration,
     known: HashMap<RequestId, Known>,
     running: Vec<Running>,
+    next_submit: Duration,
     submitted: u64,
     refused: u64,
     ended: Vec<u64>,
@@ -106,6 +109,7 @@ impl Simulation {
             now: Duration::ZERO,
             known: HashMap::new(),
             running: Vec::new(),
+            next_submit: Duration::ZERO,
             submitted: 0,
             refused: 0,
             ended: Vec::new(),
@@ -119,17 +123,21 @@ impl Simulation {
         while self.submitted < requests || !self.scheduler.is_empty() {
             self.assign();
             let next_end = self.running.iter().map(|running| running.until).min();
-            let submits = self.submitted < requests && (next_end.is_none() || !self.random.one_in(3));
-            if submits {
-                self.now += if self.random.one_in(3) { self.random.ms(30) } else { Duration::ZERO };
-                self.submit();
-            } else if let Some(end) = next_end {
-                self.now = self.now.max(end);
-                let index = self.running.iter().position(|running| running.until == end).expect("it is there");
-                let running = self.running.swap_remove(index);
-                self.end(running);
-            } else {
-                panic!("nothing runs and nothing is handed out, but {:?} are left", self.known);
+            let submits_at = (self.submitted < requests).then_some(self.next_submit);
+            match (submits_at, next_end) {
+                (Some(at), end) if end.is_none_or(|end| at <= end) => {
+                    self.now = at;
+                    self.submit();
+                    let pause = if self.random.one_in(3) { self.random.ms(30) } else { Duration::ZERO };
+                    self.next_submit = self.now + pause;
+                }
+                (_, Some(end)) => {
+                    self.now = end;
+                    let index = self.running.iter().position(|running| running.until == end).expect("it is there");
+                    let running = self.running.swap_remove(index);
+                    self.end(running);
+                }
+                (_, None) => panic!("nothing runs and nothing is handed out, but {:?} are left", self.known),
             }
             if self.random.one_in(25) {
                 self.cancel();
@@ -152,6 +160,11 @@ impl Simulation {
         let of = if priority == Priority::Live { 1 } else { 1 + self.random.below(6) };
         let window = Window { name, index: 0, of, audio: None, mel: None, encoded: None };
         let waiting = self.known.values().filter(|known| !known.started).count();
+        let mut has_company = false;
+        for known in self.known.values_mut().filter(|known| known.priority == Priority::Live) {
+            has_company = true;
+            known.has_company |= priority == Priority::Live;
+        }
         match self.scheduler.submit(priority, deadline, streamed, window, self.now) {
             Ok(id) => {
                 assert!(waiting < self.limits.queue, "the queue holds more than it may");
@@ -163,6 +176,7 @@ impl Simulation {
                     waits: Some((Stage::Mel, self.now, 0)),
                     cancelled: false,
                     deadline,
+                    has_company,
                     next: (Stage::Mel, 0),
                 };
                 assert!(self.known.insert(id, known).is_none(), "{id} is given twice");
@@ -188,8 +202,8 @@ impl Simulation {
             self.scheduler.take(stage, self.now, &mut tasks);
             assert!(!tasks.is_empty(), "{stage} was said to have work");
             assert!(tasks.len() <= if stage == Stage::Encode { self.limits.batch } else { 1 });
-            for task in &mut tasks {
-                self.check_taken(stage, task);
+            for (index, task) in tasks.iter_mut().enumerate() {
+                self.check_taken(stage, task, index == 0);
             }
             let until = self.now + self.random.ms(self.longest_service_ms);
             self.running.push(Running { until, stage, tasks });
@@ -199,7 +213,7 @@ impl Simulation {
         }
     }
 
-    fn check_taken(&mut self, stage: Stage, task: &mut Task<Window>) {
+    fn check_taken(&mut self, stage: Stage, task: &mut Task<Window>, leads: bool) {
         let known = &self.known[&task.id];
         assert_eq!(known.name, task.work.name, "a request is handed out as another");
         assert_eq!(known.next, (stage, task.work.index), "a window is worked on out of order");
@@ -209,6 +223,11 @@ impl Simulation {
         let Some((at, since, _)) = known.waits else { panic!("{} is handed out twice", task.id) };
         assert_eq!((at, task.waited), (stage, self.now - since));
         let priority = known.priority;
+        if priority == Priority::Live && !known.has_company {
+            // At most what one window takes, which is a service in each stage.
+            let window = Duration::from_millis(3 * self.longest_service_ms);
+            assert!(task.waited <= window, "a live window waited {:?} for {stage}, not {window:?}", task.waited);
+        }
 
         // Whoever is started and waits for the same stage could have had the turn.
         let others = self.known.iter().filter(|(id, other)| {
@@ -217,6 +236,7 @@ impl Simulation {
         let others: Vec<(RequestId, Priority)> = others.map(|(id, other)| (*id, other.priority)).collect();
         let inverted = others.iter().any(|(_, other)| *other < priority);
         if inverted {
+            assert!(leads, "what goes together with another has a turn for its age");
             assert!(task.waited >= self.limits.ageing, "a more urgent window is passed over by one that is not old");
             assert!(self.turns[stage as usize] >= TURNS_OF_OTHERS, "age gets more than every fourth turn");
             self.turns[stage as usize] = 0;
@@ -225,7 +245,7 @@ impl Simulation {
             };
             assert!(!others.iter().any(older), "the turn for the oldest goes to another");
         } else {
-            self.turns[stage as usize] += 1;
+            self.turns[stage as usize] += u32::from(leads);
             let earlier = others.iter().any(|(id, other)| *other == priority && *id < task.id);
             // Within its priority too, age may be what the turn is given for; else the first goes first.
             assert!(!earlier || task.waited >= self.limits.ageing, "a later request overtakes its equal");
@@ -235,11 +255,11 @@ impl Simulation {
             Some((at, since, _)) if at == stage => Some((since, *id, known)),
             _ => None,
         });
-        if let Some((since, id, oldest)) = waiting.min_by_key(|(since, id, _)| (*since, *id)) {
+        if let Some((since, id, oldest)) = waiting.min_by_key(|(since, id, _)| (*since, *id)).filter(|_| leads) {
             let passed_over = oldest.started && oldest.priority > priority && self.now - since >= self.limits.ageing;
             let (before, times) = self.passed_over[stage as usize];
             let times = if passed_over { 1 + if before == id { times } else { 0 } } else { 0 };
-            assert!(times <= TURNS_OF_OTHERS + self.limits.batch as u32, "an old window starves");
+            assert!(times <= TURNS_OF_OTHERS, "an old window starves");
             self.passed_over[stage as usize] = (id, times);
         }
         for (id, other) in others {
