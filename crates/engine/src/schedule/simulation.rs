@@ -8,6 +8,9 @@ use super::*;
 /// Schedules that are run.
 const SCHEDULES: u64 = 3_000;
 
+/// An age that no window reaches.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// SplitMix64. *Source*: <https://prng.di.unimi.it/splitmix64.c>
 struct Random(u64);
 
@@ -92,7 +95,7 @@ impl Simulation {
             workers,
             batch,
             under_way: [1 + random.below(4) as usize, 1 + random.below(3) as usize, 1 + random.below(10) as usize],
-            ageing: random.ms(400),
+            ageing: if random.one_in(3) { NEVER } else { random.ms(400) },
         };
         // The smallest pools that may not block for ever: one for a window, and one kept for a live one.
         let mut pool = |name, least: usize| Pool::new(name, least + random.below(4) as usize, 1);
@@ -220,13 +223,18 @@ impl Simulation {
         assert_eq!(task.starts, !known.started);
         assert_eq!(task.out.is_some(), stage != Stage::Decode);
         assert_eq!(task.audio.is_some(), task.starts && known.streamed);
-        let Some((at, since, _)) = known.waits else { panic!("{} is handed out twice", task.id) };
+        let Some((at, since, passed)) = known.waits else { panic!("{} is handed out twice", task.id) };
         assert_eq!((at, task.waited), (stage, self.now - since));
         let priority = known.priority;
         if priority == Priority::Live && !known.has_company {
-            // At most what one window takes, which is a service in each stage.
-            let window = Duration::from_millis(3 * self.longest_service_ms);
-            assert!(task.waited <= window, "a live window waited {:?} for {stage}, not {window:?}", task.waited);
+            // One window, which is a service in each stage; or, where age cannot interfere, the only worker's present service.
+            let services = if self.limits.ageing < NEVER || self.limits.mode == Mode::Sequential {
+                3 * (1 + passed)
+            } else {
+                u32::from(self.limits.workers[stage as usize] == 1)
+            };
+            let most = Duration::from_millis(self.longest_service_ms) * services;
+            assert!(task.waited <= most, "a live window waited {:?} for {stage}, not {most:?}", task.waited);
         }
 
         // Whoever is started and waits for the same stage could have had the turn.
@@ -262,13 +270,14 @@ impl Simulation {
             assert!(times <= TURNS_OF_OTHERS, "an old window starves");
             self.passed_over[stage as usize] = (id, times);
         }
-        for (id, other) in others {
-            if let Some((_, _, passed)) = self.known.get_mut(&id).and_then(|known| known.waits.as_mut())
-                && other < priority
+        let live = self.limits.under_way[Priority::Live as usize] as u32;
+        for known in self.known.values_mut().filter(|known| known.priority < priority) {
+            if let Some((at, _, passed)) = &mut known.waits
+                && *at == stage
             {
-                *passed += 1;
-                let live = self.limits.under_way[Priority::Live as usize] as u32;
-                assert!(other != Priority::Live || *passed <= 1 + live / TURNS_OF_OTHERS, "a live window is held up");
+                *passed += u32::from(leads);
+                let held_up = known.priority == Priority::Live && known.started && *passed > 1 + live / TURNS_OF_OTHERS;
+                assert!(!held_up, "a live window is held up");
             }
         }
         let known = self.known.get_mut(&task.id).expect("it was found above");
