@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &arguments.output {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let mut batch = Batch { arguments, engine: None, bar: ProgressBar::new(0), total: Total::default() };
+    let mut batch = Batch { arguments, engine: None, bar: bar(), total: Total::default() };
     let began = Instant::now();
     let mut coming = arguments.files.iter();
     let mut open: VecDeque<Recording> = VecDeque::new();
@@ -100,13 +100,13 @@ struct Recording {
 }
 
 impl Recording {
-    fn new(path: &Path, job: Option<Job>) -> Self {
+    fn new(path: &Path) -> Self {
         let progress = (Duration::ZERO, None);
-        Self { path: path.to_owned(), job, segments: Vec::new(), printed: None, progress, outcome: None }
+        Self { path: path.to_owned(), job: None, segments: Vec::new(), printed: None, progress, outcome: None }
     }
 
     fn failed(path: &Path, sentence: String) -> Self {
-        Self { outcome: Some(Err(sentence)), ..Self::new(path, None) }
+        Self { outcome: Some(Err(sentence)), ..Self::new(path) }
     }
 
     fn take(&mut self, event: Event) {
@@ -170,9 +170,10 @@ impl Batch<'_> {
         };
         let word_timestamps = self.arguments.word_timestamps;
         let options = self.arguments.speech.options(DecodeOptions { word_timestamps, ..DecodeOptions::default() });
+        let progress = (Duration::ZERO, file.duration());
         let priority = Priority::Interactive;
         let job = engine.submit(Request { audio: Audio::from(file), priority, options, deadline: None })?;
-        Ok(Recording::new(path, Some(job)))
+        Ok(Recording { job: Some(job), progress, ..Recording::new(path) })
     }
 
     /// The file that a transcript is written into, if it is not the standard output.
@@ -224,7 +225,7 @@ impl Batch<'_> {
         }
         text.extend(recording.segments[recording.printed.unwrap_or(0)..].iter().map(format::line));
         recording.printed = Some(recording.segments.len());
-        self.print(&text)
+        if text.is_empty() { Ok(()) } else { self.print(&text) }
     }
 
     fn print(&self, text: &str) -> std::io::Result<()> {
@@ -237,19 +238,26 @@ impl Batch<'_> {
 
     fn progress(&self, name: &str, (done, total): (Duration, Option<Duration>)) {
         let template = match total {
+            // How long it takes is known after the first window.
+            Some(_) if done.is_zero() => "{prefix} {wide_bar}",
             Some(_) => "{prefix} {wide_bar} {percent:>3} %, {eta} left",
             None => "{prefix} {spinner} {msg}",
         };
-        self.bar.set_style(ProgressStyle::with_template(template).expect("BUG: the templates are well formed"));
-        self.bar.set_prefix(name.to_owned());
         match total {
             Some(total) => {
                 self.bar.set_length(total.as_millis() as u64);
                 self.bar.set_position(done.as_millis() as u64);
             }
-            None => self.bar.set_message(format!("{:.0} s", done.as_secs_f64())),
+            None => self.bar.set_message(format!("{:.0} s done", done.as_secs_f64())),
         }
+        self.bar.set_prefix(name.to_owned());
+        self.bar.set_style(ProgressStyle::with_template(template).expect("BUG: the templates are well formed"));
     }
+}
+
+/// A bar that shows nothing until there is something to show. On anything but a terminal it never shows.
+fn bar() -> ProgressBar {
+    ProgressBar::new(0).with_style(ProgressStyle::with_template("").expect("BUG: nothing is well formed"))
 }
 
 /// Writes a transcript into a new file, or says why not.

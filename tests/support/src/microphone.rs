@@ -1,7 +1,9 @@
 //! A microphone without hardware: a PulseAudio server of its own, with a source that hears what is played into it.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -25,6 +27,16 @@ struct Plugged {
     modules: Vec<String>,
     /// A recorder that keeps the latency low: a sink that nobody listens to runs two seconds late.
     reader: Child,
+    /// Throws away what it records.
+    drain: JoinHandle<()>,
+}
+
+impl Plugged {
+    fn end(mut self) {
+        end(&mut self.reader);
+        // It ends with what it reads from.
+        let _ = self.drain.join();
+    }
 }
 
 impl VirtualMicrophone {
@@ -54,16 +66,16 @@ impl VirtualMicrophone {
 
     /// Plays a WAV file into the microphone, to its end.
     pub fn play(&self, wav: &Path) {
-        run(self.client("paplay").arg("--latency-msec=20").arg(wav));
+        run(self.client("paplay").arg("--latency-msec=500").arg(wav));
     }
 
     /// Pulls the microphone out.
     pub fn unplug(&mut self) {
-        let Some(mut plugged) = self.plugged.take() else { return };
-        end(&mut plugged.reader);
+        let Some(plugged) = self.plugged.take() else { return };
         for module in plugged.modules.iter().rev() {
             run(self.client("pactl").args(["unload-module", module]));
         }
+        plugged.end();
     }
 
     /// Plugs the microphone in again.
@@ -85,21 +97,25 @@ impl VirtualMicrophone {
         ]);
         run(self.client("pactl").args(["set-default-sink", "speech"]));
         run(self.client("pactl").args(["set-default-source", "virtual_microphone"]));
-        let reader = self
+        let mut reader = self
             .client("parec")
             .args(["--latency-msec=20", "--device=virtual_microphone"])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("parec starts");
-        self.plugged = Some(Plugged { modules: vec![sink, source], reader });
+        let mut recorded = reader.stdout.take().expect("it was asked for");
+        // From the first sample on it is as quick as a real one.
+        recorded.read_exact(&mut [0]).expect("the microphone gives sound");
+        let drain = std::thread::spawn(move || _ = std::io::copy(&mut recorded, &mut std::io::sink()));
+        self.plugged = Some(Plugged { modules: vec![sink, source], reader, drain });
     }
 
     /// Ends the sound server, as a crash would.
     pub fn kill_server(&mut self) {
-        if let Some(mut plugged) = self.plugged.take() {
-            end(&mut plugged.reader);
+        if let Some(plugged) = self.plugged.take() {
+            plugged.end();
         }
         if let Some(mut server) = self.server.take() {
             end(&mut server);
