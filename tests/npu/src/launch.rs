@@ -12,19 +12,16 @@ use anyhow::{Context, bail, ensure};
 /// Names the folder of XRT, before the one that `cargo xtask xrt` fills.
 const ROOT_VARIABLE: &str = "AMANUENSIS_XRT_ROOT";
 
-/// What the private view is made of; run as root of a mount namespace. Arguments: the loader, the library to preload, the
-/// libraries' folder, whether there is a node, then the program.
+/// Puts the view in its place; run as root of a mount namespace. Arguments: the view, then the command.
 const SCRIPT: &str = r#"
 set -e
-loader=$1 preload=$2 libraries=$3 node=$4
-shift 4
-mount -t tmpfs tmpfs /sys
-bus=0000:c5:00.1
-device=/sys/devices/pci0000:00/$bus
-mkdir -p $device/accel/accel0 /sys/bus/pci/drivers/amdxdna /sys/bus/pci/devices /sys/class/hwmon/hwmon0
+view=$1
+shift
+mount --rbind "$view/sys" /sys
 # A /dev of our own, for the real one must not get a folder that outlives us.
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/accel
+mount --rbind "$view/dev/accel" /mnt/accel
 for name in null zero full random urandom tty shm pts dri snd; do
     if [ -d /dev/$name ]; then
         mkdir /mnt/$name
@@ -39,27 +36,11 @@ for name in fd stdin stdout stderr; do
     cp -P /dev/$name /mnt/ 2>/dev/null || true
 done
 mount --rbind /mnt /dev
-if [ "$node" = yes ]; then
-    mkdir -p /sys/module/amdxdna
-    ln -s ../../../../devices/pci0000:00/$bus /sys/bus/pci/drivers/amdxdna/$bus
-    ln -s ../../../devices/pci0000:00/$bus /sys/bus/pci/devices/$bus
-    echo 0x1022 > $device/vendor
-    echo 0x17f0 > $device/device
-    echo 0x11 > $device/revision
-    echo 0x118000 > $device/class
-    echo 0x1022 > $device/subsystem_vendor
-    echo 0x17f0 > $device/subsystem_device
-    echo 0 > $device/device_type
-    echo "virtual NPU" > $device/vbnv
-    echo 1.1.2.65 > $device/fw_version
-    echo 2.25 > /sys/module/amdxdna/version
-    echo amdxdna > /sys/class/hwmon/hwmon0/name
-    echo 1234000 > /sys/class/hwmon/hwmon0/power1_input
-    echo 43000 > /sys/class/hwmon/hwmon0/temp1_input
-    : > /dev/accel/accel0
-fi
-exec "$loader" --preload "$preload" --library-path "$libraries" "$@"
+exec "$@"
 "#;
+
+/// The device's place on the bus.
+const BUS: &str = "0000:c5:00.1";
 
 /// The kernel of the xclbin, with the arguments that every dispatch has.
 const KERNELS: &str = r#"{"ps-kernels":{"kernels":[{"name":"MLIR_AIE","type":"dpu",
@@ -81,26 +62,45 @@ const PARTITION: &str = r#"{"aie_partition":{"name":"QoS","operations_per_cycle"
 {"name":"DPU","type":"PRIMARY","pdi_id":"0x01","dpu_kernel_ids":["0x901"],"pre_cdo_groups":["0xC1"]}]}]}}"#;
 
 /// The real XRT with the virtual NPU beneath it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct VirtualNpu {
     root: PathBuf,
     preload: PathBuf,
-    /// Whether the machine has the device at all.
-    pub node: bool,
+    /// `/sys` and `/dev/accel` as a process on the virtual NPU sees them.
+    view: tempfile::TempDir,
+    /// Whether the view can be mounted; else the preloaded library rewrites paths.
+    private_mounts: bool,
 }
 
 impl VirtualNpu {
     /// Finds XRT and builds the library to preload. `Err` holds what is missing, as a sentence.
     ///
     /// # Errors
-    /// A reason to skip what needs the virtual NPU: XRT is not there, or this system grants no private mounts.
+    /// A reason to skip what needs the virtual NPU: XRT is not there.
     pub fn prepare() -> anyhow::Result<Self> {
         let root = root()?;
         let library = root.join("usr/lib/x86_64-linux-gnu/libxrt_coreutil.so.2");
         ensure!(library.exists(), "XRT is not in {}; `cargo xtask xrt` puts it there", root.display());
-        let private = namespace().args(["--", "true"]).output();
-        ensure!(private.is_ok_and(|output| output.status.success()), "this system grants no private mounts");
-        Ok(Self { root, preload: build_preload()?, node: true })
+        let private = namespace().args(["--", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+        let private_mounts = private.is_ok_and(|output| output.status.success());
+        let view = tempfile::tempdir()?;
+        write_view(view.path()).context("cannot write the view of the virtual NPU")?;
+        Ok(Self { root, preload: build_preload()?, view, private_mounts })
+    }
+
+    /// Takes the device away.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove_device(&mut self) -> anyhow::Result<()> {
+        std::fs::remove_file(self.view.path().join("dev/accel/accel0"))?;
+        std::fs::remove_dir_all(self.view.path().join("sys/bus/pci"))?;
+        Ok(std::fs::remove_dir_all(self.view.path().join("sys/module"))?)
+    }
+
+    /// Does without private mounts, as on a system that grants none.
+    pub fn without_private_mounts(&mut self) {
+        self.private_mounts = false;
     }
 
     fn libraries(&self) -> PathBuf {
@@ -114,11 +114,19 @@ impl VirtualNpu {
 
     /// `program` on the virtual NPU, with the libraries of `first` before XRT's own.
     pub fn command_with(&self, first: &Path, program: &Path) -> Command {
-        let mut command = namespace();
-        command.args(["--", "sh", "-c", SCRIPT, "virtual-npu"]);
-        command.arg(self.libraries().join("ld-linux-x86-64.so.2")).arg(&self.preload);
+        let loader = self.libraries().join("ld-linux-x86-64.so.2");
+        let mut command = if self.private_mounts {
+            let mut command = namespace();
+            command.args(["--", "sh", "-c", SCRIPT, "virtual-npu"]).arg(self.view.path()).arg(loader);
+            command
+        } else {
+            let mut command = Command::new(loader);
+            command.env("AMANUENSIS_VIRTUAL_NPU_ROOT", self.view.path());
+            command
+        };
+        command.arg("--preload").arg(&self.preload).arg("--library-path");
         command.arg(format!("{}:{}", first.display(), self.libraries().display()));
-        command.arg(if self.node { "yes" } else { "no" }).arg(program).env("AMANUENSIS_VIRTUAL_NPU", "1");
+        command.arg(program).env("AMANUENSIS_VIRTUAL_NPU", "1");
         command
     }
 
@@ -157,6 +165,37 @@ impl VirtualNpu {
         bundle.write(&folder)?;
         Ok(folder)
     }
+}
+
+/// Writes what the driver and the PCI bus show of the device.
+fn write_view(view: &Path) -> std::io::Result<()> {
+    let device = view.join("sys/devices/pci0000:00").join(BUS);
+    let (bus, hwmon) = (view.join("sys/bus/pci"), view.join("sys/class/hwmon/hwmon0"));
+    let (drivers, devices, module) =
+        (bus.join("drivers/amdxdna"), bus.join("devices"), view.join("sys/module/amdxdna"));
+    for folder in [&device.join("accel/accel0"), &drivers, &devices, &module, &hwmon, &view.join("dev/accel")] {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::os::unix::fs::symlink(format!("../../../../devices/pci0000:00/{BUS}"), drivers.join(BUS))?;
+    std::os::unix::fs::symlink(format!("../../../devices/pci0000:00/{BUS}"), devices.join(BUS))?;
+    for (folder, file, text) in [
+        (&device, "vendor", "0x1022"),
+        (&device, "device", "0x17f0"),
+        (&device, "revision", "0x11"),
+        (&device, "class", "0x118000"),
+        (&device, "subsystem_vendor", "0x1022"),
+        (&device, "subsystem_device", "0x17f0"),
+        (&device, "device_type", "0"),
+        (&device, "vbnv", "virtual NPU"),
+        (&device, "fw_version", "1.1.2.65"),
+        (&module, "version", "2.25"),
+        (&hwmon, "name", "amdxdna"),
+        (&hwmon, "power1_input", "1234000"),
+        (&hwmon, "temp1_input", "43000"),
+    ] {
+        std::fs::write(folder.join(file), format!("{text}\n"))?;
+    }
+    std::fs::write(view.join("dev/accel/accel0"), "")
 }
 
 /// `unshare`, with a private view of mounts; as root of a user namespace where we are not root.

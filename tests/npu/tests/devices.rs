@@ -138,6 +138,16 @@ fn the_real_xrt_over_the_virtual_npu_conforms() {
 }
 
 #[test]
+fn the_virtual_npu_needs_no_private_mounts() {
+    let Some(mut virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
+    virtual_npu.npu.without_private_mounts();
+    let said = virtual_npu.expect("conform", &[]);
+    assert!(said.starts_with("npu: virtual NPU") && said.ends_with("it conforms\n"), "{said}");
+    let said = virtual_npu.expect("telemetry", &[]);
+    assert!(!said.contains("Unavailable"), "{said}");
+}
+
+#[test]
 fn the_real_xrt_over_the_virtual_npu_encodes_base_as_the_cpu_does() {
     let Some(virtual_npu) = Virtual::new(&model::base(), Format::Bfp16) else { return };
     let said = virtual_npu.expect("once", &[]);
@@ -212,7 +222,7 @@ fn what_is_missing_is_said_and_the_cpu_does_the_work() {
     std::fs::write(&xclbin, saved).expect("written");
     std::fs::remove_file(whole).expect("removed");
     check(&virtual_npu, &[], "the NPU's program is incomplete");
-    virtual_npu.npu.node = false;
+    virtual_npu.npu.remove_device().expect("removed");
     check(&virtual_npu, &[], "no NPU that Linux knows");
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::{FromRawFd, IntoRawFd};
 
 use crate::device::device;
 use crate::faults::Kind;
+use crate::paths::rewritten;
 
 const NODES: &str = "/dev/accel/accel";
 
@@ -169,8 +170,13 @@ pub unsafe extern "C" fn openat(folder: c_int, path: *const c_char, flags: c_int
     match unsafe { classify(path) } {
         Path::Node if device().has_fault(Kind::Permission) => fail(libc::EACCES),
         Path::Fdinfo => fdinfo(),
-        // SAFETY: passed on from the caller.
-        _ => unsafe { libc::syscall(libc::SYS_openat, folder, path, flags, mode) as c_int },
+        _ => {
+            // SAFETY: passed on from the caller.
+            let rewritten = unsafe { rewritten(path) };
+            let path = rewritten.as_ref().map_or(path, |path| path.as_ptr());
+            // SAFETY: passed on from the caller, or our own text that ends with a zero.
+            unsafe { libc::syscall(libc::SYS_openat, folder, path, flags, mode) as c_int }
+        }
     }
 }
 
@@ -202,4 +208,44 @@ pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: libc::m
 pub unsafe extern "C" fn openat64(folder: c_int, path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_int {
     // SAFETY: passed on from the caller.
     unsafe { openat(folder, path, flags, mode) }
+}
+
+/// Stands in for `__open_2`, which `open` becomes where the compiler sees that no mode is given.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __open_2(path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { openat(libc::AT_FDCWD, path, flags, 0) }
+}
+
+/// Stands in for `__open64_2`, which `open` becomes where the compiler sees that no mode is given.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __open64_2(path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { openat(libc::AT_FDCWD, path, flags, 0) }
+}
+
+/// Stands in for `__openat_2`, which `openat` becomes where the compiler sees that no mode is given.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __openat_2(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { openat(folder, path, flags, 0) }
+}
+
+/// Stands in for `__openat64_2`, which `openat` becomes where the compiler sees that no mode is given.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __openat64_2(folder: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { openat(folder, path, flags, 0) }
 }
