@@ -67,12 +67,12 @@ def change_speed(audio: np.ndarray, factor: float) -> np.ndarray:
 
 def spoil(rng: Random, audio: np.ndarray, strength: float) -> np.ndarray:
     """A random mixture of the above at a random loudness; `strength` is from 0 to 1."""
-    if rng.random() < 0.3 * strength:
-        audio = reverb(rng, audio)
     if rng.random() < 0.15 * strength:
+        audio = reverb(rng, audio)
+    if rng.random() < 0.1 * strength:
         audio = band_limit(rng, audio)
-    if rng.random() < 0.55 * strength:
-        audio = add_noise(rng, audio, rng.uniform(6, 40))
+    if rng.random() < 0.5 * strength:
+        audio = add_noise(rng, audio, rng.uniform(9, 40))
     peak = float(np.abs(audio).max())
     return audio * np.float32(10 ** (rng.uniform(-26, 0) / 20) / max(peak, 1e-6)) if peak > 0 else audio
 

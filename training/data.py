@@ -17,6 +17,7 @@ POSITION = RATE // 50  # samples of one encoder position, and of one timestamp
 IGNORED = -100
 STEP = 16 * POSITION  # windows are padded to multiples of this: the fewer shapes, the fewer kernels to generate
 LONGEST = 30 * RATE
+MISTAKES = 0.08  # share of the words before that are replaced by random ones
 
 
 @cache
@@ -35,6 +36,8 @@ class Vocabulary:
     def __init__(self, tokens: list[int], phones: list[str]):
         self.tokens, self.phones = tokens, phones
         self.number = {token: number for number, token in enumerate(tokens)}
+        begins = [token < TOKENIZER.eot and TOKENIZER.decode([token]).startswith(" ") for token in tokens]
+        self.begins_word = torch.tensor(begins)
         self.phone_number = {phone: number for number, phone in enumerate(phones)}
 
     @staticmethod
@@ -119,16 +122,16 @@ class Batches(torch.utils.data.IterableDataset):
             # Shares of computing time; a group of 600 clips takes about the same, but for "padded", which uses few of them.
             kind = rng.choice(
                 ["single", "joined", "long", "padded"],
-                p=[0.55, 0.25, 0.13, 0.07] if progress > 0.35 else [0.7, 0.25, 0.05, 0],
+                p=[0.6, 0.22, 0.11, 0.07] if progress > 0.5 else [0.86, 0.12, 0.02, 0],
             )
         if kind == "single":
-            groups = [[clip] for clip in clips]
+            groups = [[self._broken_off(clip) if progress > 0.3 and rng.random() < 0.08 else clip] for clip in clips]
         elif kind == "padded":
             groups = [[clip] for clip in clips[:40]]
         else:
             groups, at = [], 0
             while at < len(clips):
-                room = (rng.uniform(3, 10) if kind == "joined" else rng.uniform(15, 27)) * RATE
+                room = (rng.uniform(3, 10) if kind == "joined" else rng.uniform(15, 36)) * RATE
                 group = []
                 while at < len(clips) and sum(len(clip[0]) + 8000 for clip in group) + len(clips[at][0]) < room:
                     group.append(clips[at])
@@ -141,11 +144,22 @@ class Batches(torch.utils.data.IterableDataset):
         if progress > 0.1:
             windows += [self._silence() for _ in range(max(1, len(windows) // 30))]
         for window in windows:
-            steps = LONGEST // STEP if kind == "padded" else min(LONGEST // STEP, -(-len(window.audio) // STEP))
+            steps = -(-(LONGEST if kind == "padded" else len(window.audio)) // STEP)
             batch = self.waiting.setdefault(steps, [])
             batch.append(window)
-            if len(batch) >= max(1, int(self.seconds * RATE / (steps * STEP))):
-                yield self._tensors(self.waiting.pop(steps), steps * STEP)
+            samples = min(steps * STEP, LONGEST)
+            if len(batch) >= max(1, int(self.seconds * RATE / samples)):
+                yield self._tensors(self.waiting.pop(steps), samples)
+
+    def _broken_off(self, clip):
+        """The first words of a clip: what a dictation has so far."""
+        samples, units, starts, phones = clip
+        words = int(self.rng.integers(1, len(units) + 1))
+        if words == len(units) or starts[words] <= starts[words - 1]:
+            return clip
+        end = starts[words]
+        phones = [(start, name) for start, name in phones if start < end]
+        return samples[: int(end * RATE)], units[:words], starts[:words], phones
 
     def _window(self, clips) -> Window:
         rng, strength = self.rng, min(1.0, 0.3 + 5 * self.progress.value)
@@ -168,10 +182,10 @@ class Batches(torch.utils.data.IterableDataset):
                 for start, name in clip_phones
             ]
             phones.append((end, 0))
-            gap = int(rng.uniform(0.15, 0.9) * RATE)
+            gap = int((0.12 + 0.8 * rng.random() ** 3) * RATE)
             pieces += [sound, np.zeros(gap, np.float32)]
             at = end + gap
-        pieces[-1] = np.zeros(int(rng.uniform(0.02, 0.6) * RATE), np.float32)
+        pieces[-1] = np.zeros(int((0.02 + 0.6 * rng.random() ** 3) * RATE), np.float32)
         audio = augment.spoil(rng, np.concatenate(pieces), strength)[:LONGEST]
         return Window(audio, sentences, phones)
 
@@ -189,20 +203,26 @@ class Batches(torch.utils.data.IterableDataset):
         stamped = rng.random() < (0.2 if progress < 0.15 else 0.5)
         tokens, places = [TOKENIZER.sot], [nowhere]
         if not window.sentences:
-            tokens.append(stamp if stamped else TOKENIZER.no_timestamps)
+            tokens.append(stamp + int(rng.integers(51)) if stamped else TOKENIZER.no_timestamps)
             tokens.append(TOKENIZER.eot)
             return tokens[:-1], [TOKENIZER.no_speech, TOKENIZER.eot], [nowhere] * 2
         if not stamped:
             tokens.append(TOKENIZER.no_timestamps)
             places.append(nowhere)
         for first, last, words in window.sentences:
+            # As Whisper does: of what goes on after the window only the start is told.
+            goes_on = last > LONGEST
+            if goes_on:
+                words = [word for word in words if not stamped and word[2] < LONGEST]  # noqa: PLW2901
+                if first >= LONGEST:
+                    break
             if stamped:
                 tokens.append(stamp + round(first / POSITION))
                 places.append((first - 1600, first + 1600))
             tokens += [token for token, _, _ in words]
             places += [(start - 960, end + 960) for _, start, end in words]
-            if stamped:
-                tokens.append(min(stamp + 1500, stamp + round(last / POSITION)))
+            if stamped and not goes_on:
+                tokens.append(stamp + round(last / POSITION))
                 places.append((last - 1600, last + 1600))
         tokens.append(TOKENIZER.eot)
         inputs, targets, places = tokens[:-1], tokens[1:], places[1:] + [nowhere]
@@ -234,6 +254,9 @@ class Batches(torch.utils.data.IterableDataset):
             audio[row, : len(window.audio)] = window.audio
             inputs[row, : len(given)], targets[row, : len(wanted)] = number(given), number(wanted)
             places[row, : len(where)] = where
+            # The decoder should not trust what it wrote more than what it hears.
+            wrong = (rng.random(length) < MISTAKES) & (inputs[row] < self.vocabulary.number[TOKENIZER.eot])
+            inputs[row, wrong] = rng.integers(0, self.vocabulary.number[TOKENIZER.eot], wrong.sum())
             for start, phone in window.phones:
                 phones[row, round(start / POSITION) :] = phone
             phones[row, len(window.audio) // POSITION + 10 :] = IGNORED

@@ -1,8 +1,8 @@
 """Word error rates on sentences and voices that were never trained on, through the `amanuensis` command.
 
-`python evaluate.py --cli target/release/amanuensis --model FILE` synthesises the set into a folder (always the same) and
-prints a table. With `--compare`, openai-whisper hears the same recordings with the same weights, and every text that
-differs from that of our command in f32 is printed.
+`python evaluate.py --cli target/release/amanuensis --model FILE` synthesises the set, which is always the same, and prints
+a table. With `--compare`, openai-whisper hears the same recordings with the same weights, and every text that differs
+from that of our command in f32 is printed.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def by_openai(model: Path, files: list[Path]) -> list[str]:
 
 
 def report(items: list[tuple[str, str, str]], texts: list[str]):
-    """A line for each condition and voice: word error rate, sentences without an error; and what was heard in silence."""
+    """A line for each condition and voice: word error rate, sentences without an error."""
     sums = defaultdict(lambda: [0, 0, 0, 0])
     for (condition, voice, line), text in zip(items, texts):
         if condition == "no speech":

@@ -1,7 +1,7 @@
 """Writes the trained model in the formats that others read.
 
-`python export.py --checkpoint FILE --bin FILE` makes whisper.cpp's ggml file in q8_0; `python export.py --bin FILE --pt FILE`
-makes openai-whisper's file of the very same, already rounded, weights.
+`python export.py --checkpoint FILE --bin FILE` makes whisper.cpp's ggml file in q8_0; `python export.py --bin FILE
+--pt FILE` makes openai-whisper's file of the very same, already rounded, weights.
 """
 
 import argparse
@@ -24,7 +24,10 @@ F32, F16, Q8_0 = 0, 1, 8
 # ggml's number of the file type "mostly q8_0", and the version of its blocks.
 FILE_TYPE = 2 * 1000 + 7
 BLOCK = 32
-FIELDS = "n_vocab n_audio_ctx n_audio_state n_audio_head n_audio_layer n_text_ctx n_text_state n_text_head n_text_layer n_mels".split()
+FIELDS = """
+    n_vocab n_audio_ctx n_audio_state n_audio_head n_audio_layer n_text_ctx n_text_state n_text_head
+    n_text_layer n_mels
+""".split()
 # How far below the best logit the tokens that were never trained should be.
 NEVER = 30.0
 
@@ -63,7 +66,7 @@ def decoder_outputs(model: Trainee, vocabulary) -> torch.Tensor:
 
 @torch.no_grad()
 def never_chosen(model: Trainee, vocabulary) -> torch.Tensor:
-    """A row for the embedding of the tokens that were not trained: its logit is far below the best one, on all outputs."""
+    """The embedding of the tokens that were not trained: its logit is far below the best one, on all outputs."""
     outputs = decoder_outputs(model, vocabulary).double()
     best = (outputs.float() @ model.whisper.decoder.token_embedding.weight.T).amax(1).double()
     square = outputs.T @ outputs + 1e-3 * len(outputs) * torch.eye(outputs.shape[1]).double()

@@ -19,12 +19,13 @@ def dimensions(n_vocab: int) -> ModelDimensions:
 
 
 class Trainee(nn.Module):
-    """The model, and a head on the encoder that names the phone of each position (dropped at export)."""
+    """The model, and two heads on the encoder, dropped at export: one names phones, one leads to the embedding of words."""
 
     def __init__(self, n_vocab: int, n_phones: int):
         super().__init__()
         self.whisper = Whisper(dimensions(n_vocab))
         self.phones = nn.Linear(WIDTH, n_phones)
+        self.words = nn.Linear(WIDTH, WIDTH)
         nn.init.normal_(self.whisper.decoder.token_embedding.weight, std=0.02)
         nn.init.normal_(self.whisper.decoder.positional_embedding, std=0.01)
         for name, parameter in self.whisper.named_parameters():
@@ -41,6 +42,15 @@ class Trainee(nn.Module):
         for block in encoder.blocks:
             x = block(x)
         return encoder.ln_post(x)
+
+    def heard_phones(self, audio: Tensor) -> Tensor:
+        """[..., width] to logits [..., phones]."""
+        return F.linear(audio, self.phones.weight.to(audio.dtype), self.phones.bias.to(audio.dtype)).float()
+
+    def heard_words(self, audio: Tensor) -> Tensor:
+        """[..., width] to logits [..., vocab]: which word the encoder alone hears there."""
+        x = F.linear(audio, self.words.weight.to(audio.dtype), self.words.bias.to(audio.dtype))
+        return (x @ self.whisper.decoder.token_embedding.weight.to(x.dtype).T).float()
 
     def decode(self, tokens: Tensor, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits [B, L, vocab], and of each guided layer the cross-attention [B, L, positions], averaged over heads."""

@@ -18,10 +18,12 @@ from corpus import Corpus, Sentence
 RATE = 16_000
 
 ACCENTS = ["en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"]
-VARIANTS = """m1 m2 m3 m4 m6 m7 f1 f2 f3 f5 adam Alex Alicia Andy Annie antonio aunty belinda benjamin boris caleb david Denis
-    Diogo ed edward edward2 Gene Gene2 grandma grandpa Gustave Henrique iven iven2 iven3 Jacky john kaukovalta klatt klatt2
-    klatt3 Lee linda Marcelo Marco Mario max Michael michel miguel mike norbert pablo paul pedro quincy rob robert sandro
-    shelby steph steph3 Storm Tweaky victor zac anika AnxiousAndy""".split()
+VARIANTS = """
+    m1 m2 m3 m4 m6 m7 f1 f2 f3 f5 adam Alex Alicia Andy Annie antonio aunty belinda benjamin boris caleb david Denis
+    Diogo ed edward edward2 Gene Gene2 grandma grandpa Gustave Henrique iven iven2 iven3 Jacky john kaukovalta klatt
+    klatt2 klatt3 Lee linda Marcelo Marco Mario max Michael michel miguel mike norbert pablo paul pedro quincy rob
+    robert sandro shelby steph steph3 Storm Tweaky victor zac anika AnxiousAndy
+""".split()
 FLITE = ["slt", "rms", "awb", "kal16"]
 
 # Never used in training.

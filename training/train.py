@@ -21,12 +21,13 @@ from synth import HELD_OUT_VOICES, Espeak
 WARMUP_STEPS = 200
 MUON_RATE, ADAM_RATE = 0.01, 2e-3
 SECONDS_A_BATCH = 60.0
+WORD_SAMPLES = 3
 RAREST_TOKEN = 8  # uses in the shards
 SAVE_EVERY_S, TEST_EVERY_S = 240, 480
 
 
 def find_vocabulary(folder: Path) -> Vocabulary:
-    """The tokens that are frequent enough in the shards to be learnt, those of the held-out sentences, and the phones."""
+    """The tokens that are frequent enough to be learnt, those of the held-out sentences, and the phones."""
     phones, tokens = Counter(), Counter()
     for path in sorted(folder.glob("*.pkl")):
         for _, units, _, clip_phones, _, _ in pickle.loads(path.read_bytes()):
@@ -40,26 +41,32 @@ def find_vocabulary(folder: Path) -> Vocabulary:
     return Vocabulary.of(frequent | expected, ["", *(name for name, _ in phones.most_common(80) if name)])
 
 
-def losses(model: Trainee, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def losses(model: Trainee, batch: dict[str, torch.Tensor], begins_word: torch.Tensor) -> dict[str, torch.Tensor]:
     audio = model.encode(batch["mel"].bfloat16())
     logits, attention = model.decode(batch["inputs"], audio)
-    text = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=IGNORED, label_smoothing=0.05)
-    names = F.linear(audio, model.phones.weight.to(audio.dtype), model.phones.bias.to(audio.dtype)).float()
-    phones = F.cross_entropy(names.flatten(0, 1), batch["phones"].flatten(), ignore_index=IGNORED)
+    targets = batch["targets"]
+    text = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, label_smoothing=0.05)
+    phones = F.cross_entropy(model.heard_phones(audio).flatten(0, 1), batch["phones"].flatten(), ignore_index=IGNORED)
     # How much of the attention is where the word is heard.
     position = torch.arange(audio.shape[1])
-    first, last = batch["places"][..., :1], batch["places"][..., 1:]
-    inside = (position >= first) & (position <= last)
-    guided = last[..., 0] > 0
+    first, last = batch["places"].unbind(-1)
+    inside = (position >= first[..., None]) & (position <= last[..., None])
+    guided = last > 0
     guide = -sum((weights * inside).sum(-1)[guided].clamp(min=1e-4).log().mean() for weights in attention) / len(
         attention
     )
-    return {"text": text, "phones": phones, "guide": guide}
+    # What the encoder makes of a few positions in the second half of each word.
+    window, place = (guided & (targets >= 0) & begins_word[targets]).repeat(WORD_SAMPLES, 1).nonzero(as_tuple=True)
+    window = window % len(targets)
+    middle, end = (first + last)[window, place] // 2, last[window, place] - 2
+    chosen = (middle + torch.rand(len(middle)) * (end - middle)).long().clamp(0, audio.shape[1] - 1)
+    words = F.cross_entropy(model.heard_words(audio[window, chosen]), targets[window, place])
+    return {"text": text, "phones": phones, "guide": guide, "words": words}
 
 
 def schedule(progress: float, step: int) -> float:
     """Learning rate, as a share of its peak: warm-up by steps, then down by time."""
-    return min(1.0, (step + 1) / WARMUP_STEPS) * (1.0 if progress < 0.3 else max(0.0, (1 - progress) / 0.7) ** 1.0)
+    return min(1.0, (step + 1) / WARMUP_STEPS) * max(0.0, 1 - progress)
 
 
 def held_out_mels(count: int = 50) -> dict[str, tuple[torch.Tensor, list[str]]]:
@@ -127,9 +134,9 @@ class Run:
             group["lr"] = MUON_RATE * rate
         for group in self.adam.param_groups:
             group["lr"] = ADAM_RATE * rate
-        parts = losses(self.model, batch)
-        helpers = max(0.1, 1 - progress / 0.5)
-        loss = parts["text"] + helpers * parts["phones"] + 0.3 * helpers * parts["guide"]
+        parts = losses(self.model, batch, self.vocabulary.begins_word)
+        helpers = min(1.0, (1 - progress) / 0.7)
+        loss = parts["text"] + helpers * (0.7 * parts["phones"] + 0.3 * parts["guide"] + 0.7 * parts["words"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.adam.param_groups[0]["params"], 1.0)
         self.muon.step()
@@ -159,7 +166,8 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     run = Run(arguments)
     run.log(
-        f"{sum(p.numel() for p in run.model.parameters()):,} parameters, {len(run.vocabulary.tokens)} tokens, {len(run.vocabulary.phones)} phones"
+        f"{sum(p.numel() for p in run.model.parameters()):,} parameters, "
+        f"{len(run.vocabulary.tokens)} tokens, {len(run.vocabulary.phones)} phones"
     )
     progress = multiprocessing.Value("d", run.elapsed / 60 / arguments.minutes)
     sets = held_out_mels()
@@ -182,7 +190,8 @@ def main():
             means = ", ".join(f"{name} {total / steps:.3f}" for name, total in sums.items())
             spent = run.elapsed - reported
             run.log(
-                f"{means}; {heard_s / spent:.0f} s of sound a second, {spent / steps:.2f} s a step, {100 * waited_s / spent:.0f} % waiting"
+                f"{means}; {heard_s / spent:.0f} s of sound a second, {spent / steps:.2f} s a step, "
+                f"{100 * waited_s / spent:.0f} % waiting"
             )
             sums, steps, heard_s, waited_s, reported = Counter(), 0, 0.0, 0.0, run.elapsed
         if run.elapsed - tested > TEST_EVERY_S:
