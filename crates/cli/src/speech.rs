@@ -1,5 +1,6 @@
 //! The model and how it decodes: flags that every command has which turns speech into text.
 
+use amanuensis_backends::npu::{NpuOptions, Policy};
 use amanuensis_backends::{Choice, CpuOptions, Precision};
 use amanuensis_engine::{Engine, Settings};
 use amanuensis_whisper::decode::{DecodeOptions, Task};
@@ -12,9 +13,22 @@ pub struct ModelArguments {
     /// Model to use: the name of an installed one, or a path [default: the one installed last, else the demo model]
     #[arg(long, short, value_name = "MODEL")]
     model: Option<String>,
-    /// How the model's weights are held
+    /// What does the work
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: Device,
+    /// How the CPU holds the model's weights
     #[arg(long, value_name = "PRECISION", default_value = "int8")]
     precision: PrecisionArgument,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Device {
+    /// The NPU where there is one that can, else the CPU
+    Auto,
+    /// The CPU
+    Cpu,
+    /// The NPU for the encoder, or nothing
+    Npu,
 }
 
 /// Flags about model and decoding.
@@ -55,7 +69,13 @@ impl ModelArguments {
             PrecisionArgument::Int8 => Precision::Int8,
             PrecisionArgument::F32 => Precision::F32,
         };
-        let choice = Choice::Cpu(CpuOptions { precision, ..CpuOptions::default() });
+        let cpu = CpuOptions { precision, ..CpuOptions::default() };
+        let choice = match self.device {
+            // Who asks for a precision asks for the CPU, whose it is.
+            Device::Auto if matches!(self.precision, PrecisionArgument::Int8) => Choice::Auto,
+            Device::Auto | Device::Cpu => Choice::Cpu(cpu),
+            Device::Npu => Choice::Npu(NpuOptions { policy: Policy::RequireNpu, ..NpuOptions::default() }, cpu),
+        };
         Ok(Engine::start(amanuensis_backends::open(&file, &choice)?, Settings::default())?)
     }
 }

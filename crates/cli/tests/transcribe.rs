@@ -230,6 +230,23 @@ fn what_the_model_cannot_do_is_told_in_a_sentence() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_told_in_a_sentence() {
+    if !has_model() {
+        return;
+    }
+    if Path::new("/dev/accel/accel0").exists() {
+        println!("skipped: there is an NPU");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let wav = folder.path().join("recording.wav");
+    silent(&wav, 1);
+    let output = transcribe(&[wav.to_str().unwrap(), "--device", "npu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((out(&output).as_str(), err(&output).lines().count()), ("", 1), "{}", err(&output));
+}
+
+#[test]
 fn wrong_flags_are_refused_before_anything_is_done() {
     for arguments in [
         &["a.wav", "--language", "klingon"][..],
