@@ -2,16 +2,17 @@
 
 mod simulated;
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amanuensis_engine::{
-    Audio, AudioSource, Engine, Event, Mode, Priority, Request, RequestError, Settings, Shutdown, SourceError, Stage,
-    SubmitError, TrimContext,
+    Audio, AudioSource, Engine, Event, Mode, Priority, Request, RequestError, Settings, Shutdown, SourceError, Speech,
+    Stage, SubmitError, TrimContext,
 };
 use amanuensis_mel::LogMel;
-use amanuensis_whisper::{BackendError, DecodeOptions, SAMPLE_RATE};
+use amanuensis_whisper::{BackendError, DecodeOptions, SAMPLE_RATE, Weights};
 use simulated::{DIMS, Hooks, noise, number_of, speech};
 
 const SECOND: usize = SAMPLE_RATE as usize;
@@ -482,4 +483,63 @@ fn an_idle_engine_gives_its_memory_back() {
         }
     }
     assert!(engine.snapshot().pools.iter().all(|pool| pool.misses == 2), "{:?}", engine.snapshot().pools);
+}
+
+/// The demo model, if it is there.
+fn demo_model() -> PathBuf {
+    let demo = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/amanuensis-demo.en.bin");
+    std::env::var_os("AMANUENSIS_DEMO_MODEL").map_or_else(demo, PathBuf::from)
+}
+
+/// A sound unlike that of any other seed, of which the model is told to make something.
+fn sound(seed: u64) -> Request {
+    let seconds = 1 + seed as usize % 4;
+    let samples = noise(seconds * SECOND, seed).into_iter().enumerate();
+    let tone = |index: usize| (index as f32 * (0.01 + 0.03 * seed as f32)).sin() * (index as f32 * 0.0004).sin();
+    let samples = samples.map(|(index, noise)| 0.05 * noise + 0.4 * tone(index)).collect();
+    let options = DecodeOptions {
+        temperatures: vec![0.0],
+        timestamps: false,
+        max_tokens: Some(12),
+        no_speech_threshold: None,
+        logprob_threshold: None,
+        ..DecodeOptions::default()
+    };
+    Request { audio: Audio::Samples(samples), priority: Priority::ALL[seed as usize % 3], options, deadline: None }
+}
+
+#[test]
+fn on_the_cpu_a_text_is_the_same_alone_and_among_others() {
+    let path = demo_model();
+    if !path.is_file() {
+        println!("skipped: there is no model at {}", path.display());
+        return;
+    }
+    let weights = Weights::open(&path).expect("the model can be read");
+    let model = amanuensis_backend_cpu::load(&weights, Default::default()).expect("the model can be loaded");
+    let speech = Speech { name: "demo".to_owned(), model, tokenizer: weights.tokenizer().clone() };
+    let start = |mode| {
+        let settings = Settings { mode, decode_workers: 3, trim_context: TrimContext::Always, ..Settings::default() };
+        Engine::start(speech.clone(), settings).expect("it starts")
+    };
+    let text = |engine: &Engine, seed| {
+        let done = engine.submit(sound(seed)).expect("there is room").wait().expect("nothing fails");
+        done.transcript.segments
+    };
+    let alone = start(Mode::Sequential);
+    let expected: Vec<_> = (0..6).map(|seed| text(&alone, seed)).collect();
+    let together = start(Mode::Pipelined);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6)
+            .map(|seed| {
+                scope.spawn({
+                    let together = &together;
+                    move || text(together, seed)
+                })
+            })
+            .collect();
+        for (text, expected) in all.into_iter().zip(&expected) {
+            assert_eq!(&text.join().expect("nothing panics"), expected);
+        }
+    });
 }
