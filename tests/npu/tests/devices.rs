@@ -133,8 +133,12 @@ fn succeeded(output: &Output) -> String {
 #[test]
 fn the_real_xrt_over_the_virtual_npu_conforms() {
     let Some(virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
-    let said = virtual_npu.expect("conform", &[]);
+    let output = virtual_npu.exercise("conform", &[("AMANUENSIS_VIRTUAL_NPU_LOG", "1")]);
+    let said = succeeded(&output);
     assert!(said.starts_with("npu: virtual NPU, bfp16, XRT 2.25") && said.ends_with("it conforms\n"), "{said}");
+    // The weights, the window that had to be gathered, and the one that begins on a page, with its result.
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(log.matches("of the caller's memory").count(), 4, "{log}");
 }
 
 #[test]

@@ -148,7 +148,11 @@ impl Device {
                     }
                     self.buffers.adopt(create.kind, table.address, table.bytes)?
                 };
-                self.say(format_args!("buffer {} of kind {}, {} bytes", create.handle, create.kind, create.bytes));
+                let whose = if create.table == 0 { "new memory" } else { "the caller's memory" };
+                self.say(format_args!(
+                    "buffer {} of {whose}, kind {}, {} bytes",
+                    create.handle, create.kind, create.bytes
+                ));
                 Ok(())
             }
             abi::BUFFER_INFO => {

@@ -8,12 +8,13 @@ use amanuensis_backend_npu::telemetry::Telemetry;
 use amanuensis_backend_npu::{Choice, Format, NpuOptions, Policy, diagnose, open};
 use amanuensis_npu_tests::conformance::{check, encode, similarity};
 use amanuensis_npu_tests::model::spectrogram;
+use amanuensis_pool::Pool;
 use amanuensis_whisper::{Encoder, MelView, Weights};
 use anyhow::{Context, bail, ensure};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [task, rest @ ..] = &arguments[..] else { bail!("exercise TASK [MODEL [PROGRAM [FORMAT]]]") };
+    let [task, rest @ ..] = &arguments[..] else { bail!("exercise TASK [MODEL PROGRAM [FORMAT [FILES…]]]") };
     if task == "diagnose" {
         for link in diagnose() {
             println!("{}: {:?}", link.name, link.state);
@@ -21,6 +22,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let [model, program, format @ ..] = rest else { bail!("give a model and a folder of programs") };
+    let files = format.get(1..).unwrap_or_default();
     let format = if format.first().is_some_and(|format| format == "int8") { Format::Int8 } else { Format::Bfp16 };
     let weights = Weights::open(Path::new(model))?;
     let options = CpuOptions { precision: Precision::F32, threads: NonZeroUsize::MIN };
@@ -45,6 +47,10 @@ fn main() -> anyhow::Result<()> {
             Ok(mut encoder) => windows(&mut *encoder, &mut *cpu.encoder())?,
             Err(error) => println!("refused: {error}"),
         },
+        "encode" => {
+            let mut encoder = npu(Policy::RequireNpu)?;
+            files.iter().try_for_each(|file| encode_file(&mut *encoder, Path::new(file)))?;
+        }
         "telemetry" => {
             let mut encoder = npu(Policy::RequireNpu)?;
             encode(&mut *encoder, &spectrogram(20, 80, 1), 20)?;
@@ -52,6 +58,16 @@ fn main() -> anyhow::Result<()> {
         }
         other => bail!("{other} is no task"),
     }
+    Ok(())
+}
+
+/// Puts the encoder's output in the place of a file's spectrogram, 32-bit floats both.
+fn encode_file(npu: &mut dyn Encoder, file: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file)?;
+    let mel: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let frames = mel.len() / npu.dims().n_mels;
+    let encoded = encode(npu, &mel, frames)?;
+    std::fs::write(file, encoded.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())?;
     Ok(())
 }
 
@@ -66,14 +82,26 @@ fn once(npu: &mut dyn Encoder, cpu: &mut dyn Encoder) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thousand requests: no buffer may be left, and every result is the first one.
+/// A thousand requests, every other one in memory that the device uses where it lies: no buffer may be left, and every result
+/// is the first one.
 fn thousand(npu: &mut dyn Encoder) -> anyhow::Result<()> {
-    let mel = spectrogram(24, npu.dims().n_mels, 5);
+    let dims = *npu.dims();
+    let mel = spectrogram(24, dims.n_mels, 5);
     let expected = encode(npu, &mel, 24)?;
+    let pool = Pool::new("thousand", 2, mel.len().max(expected.len()));
     let held = || Telemetry::sample(0, true).buffers.context("the device says what is held");
     let before = held()?;
     for request in 0..1000 {
-        ensure!(encode(npu, &mel, 24)? == expected, "request {request} gives another result");
+        let found = if request % 2 == 0 {
+            encode(npu, &mel, 24)?
+        } else {
+            let (mut from, mut to) = (pool.lease()?, pool.lease()?);
+            from[..mel.len()].copy_from_slice(&mel);
+            let view = MelView::by_frame(&from, 24, dims.n_mels).context("it is long enough")?;
+            npu.encode(&[view], &mut [&mut to[..expected.len()]])?;
+            to[..expected.len()].to_vec()
+        };
+        ensure!(found == expected, "request {request} gives another result");
     }
     let after = held()?;
     ensure!(before == after, "{before:?} became {after:?}");
