@@ -1,8 +1,8 @@
 //! What overlapping the stages brings: with a simulated machine, whose stages sleep for as long as real ones took, so that the
 //! cores of this machine do not matter; and with a real model on the CPU, where there is one.
 //!
-//! `cargo xtask bench --pipeline` runs it. `--json` prints the same figures as JSON; `--model FILE` names the real model and
-//! `--audio FILE` what it hears, in place of noise.
+//! `cargo xtask bench --pipeline` runs it. `--json` prints the same figures as JSON; `--model FILE` names the real model,
+//! `--audio FILE` what it hears in place of noise, and `--only simulated|windows|live|memory` a part.
 
 #[path = "../tests/simulated/mod.rs"]
 mod simulated;
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use amanuensis_audio::AudioFile;
 use amanuensis_engine::{
-    Audio, AudioSource, Done, Engine, Mode, Priority, Request, Settings, Shutdown, Snapshot, SourceError, Speech,
-    Stage, TrimContext,
+    Audio, AudioSource, Done, Engine, Mode, Priority, Request, Settings, Snapshot, SourceError, Speech, Stage,
+    TrimContext,
 };
 use amanuensis_whisper::{BackendError, DecodeOptions, SAMPLE_RATE, Weights};
 use serde_json::{Map, Value, json};
@@ -33,20 +33,32 @@ const ARRIVALS: u32 = 60;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let named = |flag: &str| {
+    let value = |flag: &str| {
         let at = arguments.iter().position(|argument| argument == flag)?;
-        arguments.get(at + 1).map(PathBuf::from)
+        arguments.get(at + 1)
     };
+    let wanted = |part: &str| value("--only").is_none_or(|only| only == part);
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/amanuensis-demo.en.bin");
-    let model = named("--model").unwrap_or(demo);
-    let sound = named("--audio").map_or_else(|| noise(WINDOW_SAMPLES, 1), |path| read(&path));
+    let model = value("--model").map_or(demo, PathBuf::from);
+    let sound = Sound(value("--audio").map_or_else(|| noise(WINDOW_SAMPLES, 1), |path| read(Path::new(path))));
 
     let mut report = Report { as_json: arguments.iter().any(|argument| argument == "--json"), figures: Map::new() };
-    simulated_figures(&mut report);
-    if model.is_file() {
-        real_figures(&model, &Sound(sound), &mut report);
-    } else {
+    if wanted("simulated") {
+        simulated_figures(&mut report);
+    }
+    if !model.is_file() {
         report.add("on the CPU", json!({ "skipped": format!("there is no model at {}", model.display()) }));
+    } else if ["windows", "live", "memory"].into_iter().any(wanted) {
+        let speech = speech(&model);
+        if wanted("windows") {
+            report.add("on the CPU, 16 windows of 30 s", windows(&speech, &sound));
+        }
+        if wanted("live") {
+            report.add("on the CPU, a live request of 3 s", live(&speech, &sound));
+        }
+        if wanted("memory") {
+            report.add("on the CPU, 1,000 live requests of 1 s", memory(&speech, &sound));
+        }
     }
     if report.as_json {
         println!("{:#}", Value::Object(report.figures));
@@ -241,15 +253,20 @@ fn ms(time: Duration) -> f64 {
 
 const WINDOW_SAMPLES: usize = 30 * SAMPLE_RATE as usize;
 
-fn real_figures(path: &Path, sound: &Sound, report: &mut Report) {
+fn speech(path: &Path) -> Speech {
     let weights = Weights::open(path).expect("the model can be read");
     let model = amanuensis_backend_cpu::load(&weights, Default::default()).expect("the model can be loaded");
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let speech = Speech { name, model, tokenizer: weights.tokenizer().clone() };
-    let start = |mode| Engine::start(speech.clone(), Settings { mode, ..Settings::default() }).expect("it starts");
+    Speech { name, model, tokenizer: weights.tokenizer().clone() }
+}
 
+fn start(speech: &Speech, mode: Mode) -> Engine {
+    Engine::start(speech.clone(), Settings { mode, ..Settings::default() }).expect("it starts")
+}
+
+fn windows(speech: &Speech, sound: &Sound) -> Value {
     // Interleaved, so that what else the machine does meets both.
-    let (sequential, pipelined) = (start(Mode::Sequential), start(Mode::Pipelined));
+    let (sequential, pipelined) = (start(speech, Mode::Sequential), start(speech, Mode::Pipelined));
     at_once(&pipelined, sound, 2);
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..3 {
@@ -258,38 +275,34 @@ fn real_figures(path: &Path, sound: &Sound, report: &mut Report) {
     }
     let [sequential_time, pipelined_time] = times.map(|times| quantile(times.into_iter(), 0.5));
     let [_, encode, decode] = sequential.snapshot().stages.map(|stage| stage.service.p50);
-    sequential.shutdown(Shutdown::Drain);
     let device = pipelined.device();
-    report.add(
-        "on the CPU, 16 windows of 30 s",
-        json!({
-            "model": speech.name,
-            "device": format!("{} ({})", device.name, device.detail),
-            "encode_p50_ms": ms(encode),
-            "decode_p50_ms": ms(decode),
-            "sequential_s": sequential_time.as_secs_f64(),
-            "pipelined_s": pipelined_time.as_secs_f64(),
-            "pipelined_over_sequential": sequential_time.as_secs_f64() / pipelined_time.as_secs_f64(),
-        }),
-    );
+    json!({
+        "model": speech.name,
+        "device": format!("{} ({})", device.name, device.detail),
+        "encode_p50_ms": ms(encode),
+        "decode_p50_ms": ms(decode),
+        "sequential_s": sequential_time.as_secs_f64(),
+        "pipelined_s": pipelined_time.as_secs_f64(),
+        "pipelined_over_sequential": sequential_time.as_secs_f64() / pipelined_time.as_secs_f64(),
+    })
+}
 
-    let idle = live_latencies(&pipelined, sound, 20);
-    let job = pipelined.submit(sound.request(100 * WINDOW_SAMPLES, Priority::Batch)).expect("there is room");
-    let busy = live_latencies(&pipelined, sound, 20);
-    job.cancel();
+fn live(speech: &Speech, sound: &Sound) -> Value {
+    let engine = start(speech, Mode::Pipelined);
+    let request = |windows: usize| engine.submit(sound.request(windows * WINDOW_SAMPLES, Priority::Batch));
+    let window = request(1).expect("there is room").wait().expect("nothing fails").timings;
+    let idle = live_latencies(&engine, sound, 20);
+    let file = request(100).expect("there is room");
+    let busy = live_latencies(&engine, sound, 20);
+    file.cancel();
     let p95 = |times: &[Duration]| quantile(times.iter().copied(), 0.95);
-    let allowed = p95(&idle).mul_f64(1.5) + encode + decode;
-    report.add(
-        "on the CPU, a live request of 3 s",
-        json!({
-            "idle_p50_ms": ms(quantile(idle.iter().copied(), 0.5)),
-            "idle_p95_ms": ms(p95(&idle)),
-            "during_a_file_p50_ms": ms(quantile(busy.iter().copied(), 0.5)),
-            "during_a_file_p95_ms": ms(p95(&busy)),
-            "allowed_p95_ms": ms(allowed),
-        }),
-    );
-    report.add("on the CPU, 1,000 requests", flat(&pipelined, sound));
+    json!({
+        "idle_p50_ms": ms(quantile(idle.iter().copied(), 0.5)),
+        "idle_p95_ms": ms(p95(&idle)),
+        "during_a_file_p50_ms": ms(quantile(busy.iter().copied(), 0.5)),
+        "during_a_file_p95_ms": ms(p95(&busy)),
+        "allowed_p95_ms": ms(p95(&idle).mul_f64(1.5) + window.mel + window.encode + window.decode),
+    })
 }
 
 fn read(path: &Path) -> Vec<f32> {
@@ -310,7 +323,7 @@ impl Sound {
         Request { audio, priority, options, deadline: None }
     }
 
-    fn live(&self, seconds: usize) -> Request {
+    fn speech(&self, seconds: usize) -> Request {
         self.request(seconds * SAMPLE_RATE as usize, Priority::Live)
     }
 }
@@ -331,19 +344,20 @@ fn live_latencies(engine: &Engine, sound: &Sound, requests: u32) -> Vec<Duration
         .map(|index| {
             // Not in step with the file's windows.
             std::thread::sleep(Duration::from_millis(u64::from(37 * (index % 7))));
-            engine.submit(sound.live(3)).expect("there is room").wait().expect("nothing fails").timings.total
+            engine.submit(sound.speech(3)).expect("there is room").wait().expect("nothing fails").timings.total
         })
         .collect()
 }
 
 /// Memory after 100 and after 1,000 requests.
-fn flat(engine: &Engine, sound: &Sound) -> Value {
+fn memory(speech: &Speech, sound: &Sound) -> Value {
+    let engine = start(speech, Mode::Pipelined);
     let mut after_hundred = 0.0;
     for index in 0..1000 {
         if index == 100 {
             after_hundred = resident_mb();
         }
-        engine.submit(sound.live(1)).expect("there is room").wait().expect("nothing fails");
+        engine.submit(sound.speech(1)).expect("there is room").wait().expect("nothing fails");
     }
     let in_use: usize = engine.snapshot().pools.iter().map(|pool| pool.in_use).sum();
     json!({ "rss_after_100_mb": after_hundred, "rss_after_1000_mb": resident_mb(), "leases": in_use })

@@ -1,5 +1,6 @@
 //! The engine: the scheduler behind a lock, the threads that ask it for work, and the handle by which it is used.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     limits: Limits,
     began: Instant,
     state: Mutex<State>,
+    /// Whether everything is cancelled; decoders look at it after every token.
+    ending: Arc<AtomicBool>,
     /// For each stage: there is something to do.
     wake: [Condvar; 3],
 }
@@ -84,6 +87,7 @@ impl Engine {
             limits,
             began: Instant::now(),
             state: Mutex::new(state),
+            ending: Arc::default(),
             wake: [const { Condvar::new() }; 3],
         });
         let engine = Self {
@@ -107,7 +111,8 @@ impl Engine {
         let shared = &self.inner.shared;
         let now = shared.now();
         let deadline = request.deadline.and_then(|allowed| now.checked_add(allowed));
-        let (link, events, cancelled) = request::link(deadline.and_then(|deadline| shared.began.checked_add(deadline)));
+        let until = deadline.and_then(|deadline| shared.began.checked_add(deadline));
+        let (link, events, cancelled) = request::link(until, Arc::clone(&shared.ending));
         let recording = Recording::new(request.audio);
         let streamed = recording.is_streamed();
         let sequencer = Sequencer::new(Arc::clone(&self.inner.speech.tokenizer), request.options);
@@ -178,6 +183,7 @@ impl Inner {
         let mut state = shared.lock();
         state.closed = true;
         if how == Shutdown::Cancel {
+            shared.ending.store(true, Ordering::Relaxed);
             state.scheduler.cancel_all();
         }
         shared.sweep(&mut state);

@@ -231,6 +231,8 @@ pub enum StartError {
 pub(crate) struct Link {
     events: Sender<Event>,
     cancelled: Arc<AtomicBool>,
+    /// All requests of the engine are cancelled.
+    ending: Arc<AtomicBool>,
     deadline: Option<Instant>,
 }
 
@@ -241,7 +243,7 @@ impl Link {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::Relaxed) || self.ending.load(Ordering::Relaxed)
     }
 
     /// Whether work on it is in vain.
@@ -253,10 +255,10 @@ impl Link {
 /// Both ends of a request that has no number yet.
 ///
 /// The channel is unbounded, but holds no more than the request's own transcript and an event for each window.
-pub(crate) fn link(deadline: Option<Instant>) -> (Link, Receiver<Event>, Arc<AtomicBool>) {
+pub(crate) fn link(deadline: Option<Instant>, ending: Arc<AtomicBool>) -> (Link, Receiver<Event>, Arc<AtomicBool>) {
     let (events, receiver) = crossbeam_channel::unbounded();
     let cancelled = Arc::new(AtomicBool::new(false));
-    (Link { events, cancelled: Arc::clone(&cancelled), deadline }, receiver, cancelled)
+    (Link { events, cancelled: Arc::clone(&cancelled), ending, deadline }, receiver, cancelled)
 }
 
 /// A request that was taken. Dropping it cancels the request, if it is not finished.
