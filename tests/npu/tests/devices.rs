@@ -168,6 +168,38 @@ fn a_thousand_requests_leave_no_buffer() {
 }
 
 #[test]
+fn a_deep_encoder_is_sent_in_chains_that_the_driver_takes() {
+    let Some(virtual_npu) = Virtual::new(&model::dims(64, 1, 20, 16), Format::Bfp16) else { return };
+    let output = virtual_npu.exercise("once", &[("AMANUENSIS_VIRTUAL_NPU_LOG", "1")]);
+    println!("{}", succeeded(&output));
+    // 143 dispatches, of which XRT puts 24 into a chain; the driver's buffer for one holds 4 KB. Encoded twice: to check, and once.
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(log.matches("virtual NPU: command ").count(), 2 * 6, "{log}");
+}
+
+#[test]
+fn a_low_limit_on_locked_memory_is_found_before_xrt_runs_into_it() {
+    let Some(virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
+    let inner = virtual_npu.npu.command(Path::new(env!("CARGO_BIN_EXE_exercise")));
+    // As a user without the right to exceed it.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "--", "prlimit", "--memlock=8388608:8388608"]);
+    command.arg("--").arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.arg("fallback").arg(virtual_npu.fixture.folder.path().join("model.bin")).arg(virtual_npu.program());
+    let Ok(output) = command.output() else { return println!("skipped: setpriv is not installed") };
+    if !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("setpriv") {
+        return println!("skipped: privileges cannot be dropped here");
+    }
+    let said = succeeded(&output);
+    assert_eq!(
+        said.matches(": cpu: the NPU needs 81 MiB of memory locked, and you may lock 8 MiB").count(),
+        4,
+        "{said}"
+    );
+}
+
+#[test]
 fn every_fault_ends_in_the_right_results_and_a_reason() {
     let Some(virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
     let run = |task: &str, fault: &str| virtual_npu.expect(task, &[("AMANUENSIS_VIRTUAL_NPU_FAULT", fault)]);
