@@ -1,35 +1,91 @@
 //! The decoder: tokens in, logits out, with keys and values of what went before kept.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use amanuensis_kernels::{Activations, WeightMatrix, attend_cached};
+use amanuensis_kernels::{Activations, Cached, Epilogue, KeyValues, WeightMatrix, Workspace, attend_cached};
 use amanuensis_whisper::{BackendError, Decoder, DeviceInfo, Dims, LogitsFor, TokenId};
 
 use crate::graph::{After, CpuModel};
 
-/// Cached values above which a second thread is worth waking for an attention.
-const WORTH_A_THREAD_VALUES: usize = 1 << 18;
-
-/// Decodes with memory of its own, which grows to what is needed and stays.
+/// Decodes with memory of its own.
 #[derive(Debug)]
 pub(crate) struct CpuDecoder<W> {
     model: Arc<CpuModel<W>>,
     max_rows: usize,
-    positions: usize,
     rows: usize,
     /// Tokens that every row has in the cache.
     length: usize,
-    /// For each layer `[positions, 2 * d]`: keys and values of the window.
-    cross: Vec<Vec<f32>>,
-    /// For each layer and row `[n_text_ctx, 2 * d]`, as long as it has been used.
-    cache: Vec<Vec<Vec<f32>>>,
+    /// Keys and values of the window, for each layer.
+    cross: Vec<KeyValues>,
+    cache: Cache,
+    /// `[tokens, d]`: the residual stream.
     x: Vec<f32>,
-    normed: Vec<f32>,
+    /// `[tokens, d]`: what an attention made.
+    attended: Vec<f32>,
+    /// Queries, keys and values of the tokens, or keys and values of the window: `[tokens, 3 * d]`, `[positions, 2 * d]`.
     wide: Vec<f32>,
+    /// `[positions of logits, d]`
     chosen: Vec<f32>,
-    /// For each head the softmax over what it attends to.
-    scores: Vec<Mutex<Vec<f32>>>,
-    scratch: Vec<u8>,
+    workspace: Workspace,
+}
+
+/// Keys and values of the tokens so far, for each layer and row `[n_text_ctx, 2 * d]`. The system gives memory only to what is
+/// written.
+#[derive(Debug)]
+struct Cache {
+    layers: Vec<Vec<f32>>,
+    /// Values of one row.
+    row_len: usize,
+    /// Where each row lies, and after those in use, which places are free.
+    places: Vec<usize>,
+    /// Scratch of [`reorder`](Self::reorder).
+    next: Vec<usize>,
+}
+
+impl Cache {
+    fn new(layers: usize, rows: usize, row_len: usize) -> Self {
+        Self {
+            layers: (0..layers).map(|_| vec![0.0; rows * row_len]).collect(),
+            row_len,
+            places: (0..rows).collect(),
+            next: Vec::with_capacity(rows),
+        }
+    }
+
+    fn row(&self, layer: usize, row: usize) -> &[f32] {
+        &self.layers[layer][self.places[row] * self.row_len..][..self.row_len]
+    }
+
+    fn row_mut(&mut self, layer: usize, row: usize) -> &mut [f32] {
+        &mut self.layers[layer][self.places[row] * self.row_len..][..self.row_len]
+    }
+
+    /// Row `i` goes on from what was row `sources[i]`, of which `used` values count.
+    fn reorder(&mut self, sources: &[usize], used: usize) {
+        self.next.clear();
+        for (row, source) in sources.iter().enumerate() {
+            let from = self.places[*source];
+            // The first row that goes on from a source takes its place, the others copy it to places that nobody goes on from.
+            if !self.next.contains(&from) {
+                self.next.push(from);
+                continue;
+            }
+            let free = |place: &usize| {
+                !self.next.contains(place) && !sources[row..].iter().any(|source| self.places[*source] == *place)
+            };
+            let to = (0..self.places.len()).find(free).expect("BUG: no more rows than places, and two share this one");
+            for layer in &mut self.layers {
+                layer.copy_within(from * self.row_len..from * self.row_len + used, to * self.row_len);
+            }
+            self.next.push(to);
+        }
+        for place in 0..self.places.len() {
+            if !self.next.contains(&place) {
+                self.next.push(place);
+            }
+        }
+        std::mem::swap(&mut self.places, &mut self.next);
+    }
 }
 
 /// Takes down what some heads attend to.
@@ -42,22 +98,22 @@ struct Capture<'a> {
 
 impl<W: WeightMatrix> CpuDecoder<W> {
     pub(crate) fn new(model: Arc<CpuModel<W>>, max_rows: usize) -> Self {
-        let layers = model.dims.n_text_layer;
-        let max_rows = max_rows.max(1);
+        let dims = model.dims;
+        let (max_rows, width, heads) = (max_rows.max(1), dims.n_text_state, dims.n_text_head);
+        // A prompt as long as the context, or one token for each row.
+        let tokens = dims.n_text_ctx.max(max_rows);
         Self {
-            cross: vec![Vec::new(); layers],
-            cache: vec![vec![Vec::new(); max_rows]; layers],
-            scores: (0..model.dims.n_text_head).map(|_| Mutex::new(Vec::new())).collect(),
+            cross: (0..dims.n_text_layer).map(|_| KeyValues::new(model.cross_keys, heads, width / heads)).collect(),
+            cache: Cache::new(dims.n_text_layer, max_rows, dims.n_text_ctx * 2 * width),
             model,
             max_rows,
-            positions: 0,
             rows: 1,
             length: 0,
-            x: Vec::new(),
-            normed: Vec::new(),
-            wide: Vec::new(),
-            chosen: Vec::new(),
-            scratch: Vec::new(),
+            x: vec![0.0; tokens * width],
+            attended: vec![0.0; tokens * width],
+            wide: vec![0.0; (3 * tokens).max(2 * dims.n_audio_ctx) * width],
+            chosen: Vec::with_capacity(2 * max_rows * width),
+            workspace: Workspace::new(),
         }
     }
 
@@ -74,12 +130,8 @@ impl<W: WeightMatrix> CpuDecoder<W> {
         if self.length + per_row > dims.n_text_ctx {
             return Err(BackendError::TooManyTokens { tokens: self.length + per_row, limit: dims.n_text_ctx });
         }
-        for (buffer, length) in
-            [(&mut self.x, count * width), (&mut self.normed, count * width), (&mut self.wide, count * 4 * width)]
-        {
-            if buffer.len() < length {
-                buffer.resize(length, 0.0);
-            }
+        if count > self.x.len() / width {
+            return Err(BackendError::TooManyTokens { tokens: count, limit: self.x.len() / width });
         }
         for (index, (token, x)) in tokens.iter().zip(self.x.chunks_exact_mut(width)).enumerate() {
             if *token as usize >= dims.n_vocab {
@@ -91,39 +143,38 @@ impl<W: WeightMatrix> CpuDecoder<W> {
                 *x += place;
             }
         }
+        let heads = dims.n_text_head;
+        let (x, attended) = (&mut self.x[..count * width], &mut self.attended[..count * width]);
+        let workspace = &mut self.workspace;
         for (index, layer) in model.decoder.iter().enumerate() {
-            let x = &mut self.x[..count * width];
-            let normed = &mut self.normed[..count * width];
-
             let qkv = &mut self.wide[..count * 3 * width];
-            layer.attention_norm.apply(pool, x, normed);
-            layer.qkv.apply(pool, Activations::new(normed, width), After::NOTHING, qkv, &mut self.scratch);
-            for (row, cache) in self.cache[index].iter_mut().enumerate().take(self.rows) {
-                cache.truncate(self.length * 2 * width);
-                for token in 0..per_row {
-                    cache.extend_from_slice(&qkv[(row * per_row + token) * 3 * width + width..][..2 * width]);
+            let normed = Activations::new(x, width).normed(layer.attention_norm.get());
+            layer.qkv.apply(pool, normed, After::NOTHING, qkv, workspace);
+            for row in 0..self.rows {
+                let cached = self.cache.row_mut(index, row)[self.length * 2 * width..].chunks_exact_mut(2 * width);
+                for (cached, qkv) in cached.zip(qkv[row * per_row * 3 * width..].chunks_exact(3 * width)).take(per_row)
+                {
+                    cached.copy_from_slice(&qkv[width..]);
                 }
             }
-            for query in 0..count {
-                let (row, visible) = (query / per_row, self.length + query % per_row + 1);
-                let out = &mut normed[query * width..(query + 1) * width];
-                let query = &qkv[query * 3 * width..][..width];
-                attend(&model, &self.scores, query, &self.cache[index][row], visible, out);
-            }
-            layer.attention_out.apply(pool, Activations::new(normed, width), After::ADD, x, &mut self.scratch);
+            let queries = Activations { data: qkv, rows: count, stride: 3 * width, norm: None };
+            let (cache, length) = (&self.cache, self.length);
+            let seen = |query: usize| Cached {
+                keys_values: cache.row(index, query / per_row),
+                visible: length + query % per_row + 1,
+            };
+            attend_cached(pool, heads, queries, seen, attended, workspace);
+            layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
 
             let queries = &mut self.wide[..count * width];
-            layer.cross_norm.apply(pool, x, normed);
-            layer.cross_query.apply(pool, Activations::new(normed, width), After::NOTHING, queries, &mut self.scratch);
-            for (token, query) in queries.chunks_exact(width).enumerate() {
-                let out = &mut normed[token * width..(token + 1) * width];
-                attend(&model, &self.scores, query, &self.cross[index], self.positions, out);
-                if let Some(capture) = &mut capture {
-                    capture.take(index, token, self.positions, &self.scores);
-                }
+            let normed = Activations::new(x, width).normed(layer.cross_norm.get());
+            layer.cross_query.apply(pool, normed, After::NOTHING, queries, workspace);
+            if let Some(capture) = &mut capture {
+                capture.take(index, queries, &self.cross[index]);
             }
-            layer.cross_out.apply(pool, Activations::new(normed, width), After::ADD, x, &mut self.scratch);
-            layer.mlp.apply(pool, x, normed, &mut self.wide[..count * 4 * width], &mut self.scratch);
+            self.cross[index].attend(pool, Activations::new(queries, width), attended, workspace);
+            layer.cross_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
+            layer.mlp.apply(pool, x, workspace);
         }
         self.length += per_row;
         Ok(())
@@ -137,21 +188,9 @@ impl<W: WeightMatrix> CpuDecoder<W> {
         for index in indices {
             self.chosen.extend_from_slice(&self.x[index * width..(index + 1) * width]);
         }
-        // The same token may be chosen twice, so that there can be more of them than there were tokens.
-        if self.normed.len() < self.chosen.len() {
-            self.normed.resize(self.chosen.len(), 0.0);
-        }
-        let normed = &mut self.normed[..self.chosen.len()];
-        model.decoder_norm.apply(&model.pool, &self.chosen, normed);
-        let rows = Activations::new(normed, width);
-        model.tokens.multiply(
-            &model.pool,
-            rows,
-            amanuensis_kernels::Epilogue::default(),
-            logits,
-            model.dims.n_vocab,
-            &mut self.scratch,
-        );
+        let rows = Activations::new(&self.chosen, width).normed(model.decoder_norm.get());
+        let epilogue = Epilogue::default();
+        model.tokens.multiply(&model.pool, rows, epilogue, logits, model.dims.n_vocab, &mut self.workspace);
     }
 
     fn check_logits(&self, positions: usize, logits: &[f32]) -> Result<(), BackendError> {
@@ -164,47 +203,14 @@ impl<W: WeightMatrix> CpuDecoder<W> {
     }
 }
 
-/// All heads of one query, on the first `visible` keys and values.
-///
-/// *Shape*: `query` and `out` `[d]`; `cached` `[visible.., 2 * d]`, keys then values.
-fn attend<W>(
-    model: &CpuModel<W>,
-    scores: &[Mutex<Vec<f32>>],
-    query: &[f32],
-    cached: &[f32],
-    visible: usize,
-    out: &mut [f32],
-) {
-    let (heads, width) = (scores.len(), query.len());
-    let head_dim = width / heads;
-    let head = |head: usize, out: &mut [f32]| {
-        let mut scores = scores[head].lock().unwrap_or_else(PoisonError::into_inner);
-        scores.resize(visible, 0.0);
-        let at = head * head_dim;
-        attend_cached(&query[at..at + head_dim], &cached[at..], &cached[width + at..], 2 * width, &mut scores, out);
-    };
-    if visible * width < WORTH_A_THREAD_VALUES {
-        for (index, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            head(index, out);
-        }
-        return;
-    }
-    // Each task takes the place of its own head.
-    let places: Vec<_> = out.chunks_exact_mut(head_dim).map(Mutex::new).collect();
-    model.pool.run(heads, |index| {
-        let mut out = places[index].lock().unwrap_or_else(PoisonError::into_inner);
-        head(index, &mut out);
-    });
-}
-
 impl Capture<'_> {
-    /// Notes the logarithm of the softmax, which differs from the score by a constant that a later softmax takes away.
-    fn take(&mut self, layer: usize, token: usize, positions: usize, scores: &[Mutex<Vec<f32>>]) {
+    /// *Shape*: `queries` `[tokens, d]`.
+    fn take(&mut self, layer: usize, queries: &[f32], keys: &KeyValues) {
+        let (tokens, positions) = (self.tokens, keys.positions());
         for (index, (_, head)) in self.heads.iter().enumerate().filter(|(_, (of, _))| *of == layer) {
-            let attended = scores[*head].lock().unwrap_or_else(PoisonError::into_inner);
-            let place = &mut self.scores[(index * self.tokens + token) * positions..][..positions];
-            for (out, value) in place.iter_mut().zip(attended.iter()) {
-                *out = value.max(f32::MIN_POSITIVE).ln();
+            let scores = self.scores[index * tokens * positions..].chunks_exact_mut(positions);
+            for (scores, query) in scores.zip(queries.chunks_exact(queries.len() / tokens)) {
+                keys.scores(query, *head, scores);
             }
         }
     }
@@ -224,7 +230,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
     }
 
     fn positions(&self) -> usize {
-        self.positions
+        self.cross.first().map_or(0, KeyValues::positions)
     }
 
     fn start(&mut self, encoded: &[f32]) -> Result<(), BackendError> {
@@ -238,17 +244,12 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
                 expected: model.dims.n_audio_ctx * width,
             });
         }
+        let keys_values = &mut self.wide[..positions * 2 * width];
         for (layer, cross) in model.decoder.iter().zip(&mut self.cross) {
-            cross.resize(positions * 2 * width, 0.0);
-            layer.cross_kv.apply(
-                &model.pool,
-                Activations::new(encoded, width),
-                After::NOTHING,
-                cross,
-                &mut self.scratch,
-            );
+            let encoded = Activations::new(encoded, width);
+            layer.cross_kv.apply(&model.pool, encoded, After::NOTHING, keys_values, &mut self.workspace);
+            cross.fill(&model.pool, keys_values, &keys_values[width..], 2 * width, positions);
         }
-        self.positions = positions;
         self.restart(1)
     }
 
@@ -268,25 +269,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         if let Some(found) = sources.iter().copied().find(|source| *source >= self.rows) {
             return Err(BackendError::Shape { what: "row to go on from", found, expected: self.rows });
         }
-        for layer in &mut self.cache {
-            // The first row that goes on from a source takes its memory, the others copy it.
-            let mut before: Vec<Vec<f32>> = layer.iter_mut().map(std::mem::take).collect();
-            let mut holder: Vec<Option<usize>> = vec![None; before.len()];
-            for (row, source) in sources.iter().enumerate() {
-                match holder[*source] {
-                    None => {
-                        layer[row] = std::mem::take(&mut before[*source]);
-                        holder[*source] = Some(row);
-                    }
-                    Some(first) => {
-                        let mut copy = std::mem::take(&mut layer[row]);
-                        copy.clear();
-                        copy.extend_from_slice(&layer[first]);
-                        layer[row] = copy;
-                    }
-                }
-            }
-        }
+        self.cache.reorder(sources, self.length * 2 * self.model.dims.n_text_state);
         self.rows = sources.len();
         Ok(())
     }
@@ -327,7 +310,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         scores: &mut [f32],
         logits: &mut [f32],
     ) -> Result<(), BackendError> {
-        let expected = heads.len() * tokens.len() * self.positions;
+        let expected = heads.len() * tokens.len() * self.positions();
         if scores.len() != expected {
             return Err(BackendError::Shape { what: "buffer for attention", found: scores.len(), expected });
         }

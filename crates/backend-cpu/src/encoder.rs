@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use amanuensis_kernels::{Activations, WeightMatrix};
+use amanuensis_kernels::{Activations, KeyValues, WeightMatrix, Workspace};
 use amanuensis_whisper::{BackendError, DeviceInfo, Dims, EncodeReport, Encoder, MelView};
 
 use crate::graph::{After, CpuModel};
@@ -14,19 +14,29 @@ pub(crate) struct CpuEncoder<W> {
     model: Arc<CpuModel<W>>,
     /// `[positions, d]`: the residual stream.
     x: Vec<f32>,
-    /// `[positions, d]`: what a layer normalisation or an attention made.
-    normed: Vec<f32>,
-    /// The largest intermediate at a time: the first convolution with a frame of zeros on either side, queries keys and
-    /// values, or the hidden layer of the MLP.
+    /// `[positions, d]`: what an attention made.
+    attended: Vec<f32>,
+    /// The largest intermediate at a time: the first convolution with a frame of zeros on either side, or queries, keys and
+    /// values.
     wide: Vec<f32>,
+    key_values: KeyValues,
     /// The first or last window of a convolution with its padding, or a whole transposed spectrogram.
     edge: Vec<f32>,
-    scratch: Vec<u8>,
+    workspace: Workspace,
 }
 
 impl<W: WeightMatrix> CpuEncoder<W> {
     pub(crate) fn new(model: Arc<CpuModel<W>>) -> Self {
-        Self { model, x: Vec::new(), normed: Vec::new(), wide: Vec::new(), edge: Vec::new(), scratch: Vec::new() }
+        let heads = model.dims.n_audio_head;
+        Self {
+            x: Vec::new(),
+            attended: Vec::new(),
+            wide: Vec::new(),
+            key_values: KeyValues::new(model.encoder_keys, heads, model.dims.n_audio_state / heads),
+            edge: Vec::new(),
+            workspace: Workspace::new(),
+            model,
+        }
     }
 
     fn window(&mut self, mel: MelView<'_>, out: &mut [f32]) -> Result<(), BackendError> {
@@ -47,24 +57,28 @@ impl<W: WeightMatrix> CpuEncoder<W> {
             }
         };
         grow(&mut self.x, positions * width);
-        grow(&mut self.normed, positions * width);
-        grow(&mut self.wide, (positions * 4 * width).max((frames + 2) * width));
+        grow(&mut self.attended, positions * width);
+        grow(&mut self.wide, (positions * 3).max(frames + 2) * width);
 
         self.convolve_mel(mel);
         let x = &mut self.x[..positions * width];
-        let normed = &mut self.normed[..positions * width];
         x.copy_from_slice(&model.audio_positions[..positions * width]);
-        let windows = Activations { data: &self.wide[..(frames + 2) * width], rows: positions, stride: 2 * width };
-        model.conv2.apply(pool, windows, After::GELU_ADD, x, &mut self.scratch);
+        let windows =
+            Activations { data: &self.wide[..(frames + 2) * width], rows: positions, stride: 2 * width, norm: None };
+        let workspace = &mut self.workspace;
+        model.conv2.apply(pool, windows, After::GELU_ADD, x, workspace);
+        let attended = &mut self.attended[..positions * width];
+        let qkv = &mut self.wide[..positions * 3 * width];
         for layer in &model.encoder {
-            let qkv = &mut self.wide[..positions * 3 * width];
-            layer.attention_norm.apply(pool, x, normed);
-            layer.qkv.apply(pool, Activations::new(normed, width), After::NOTHING, qkv, &mut self.scratch);
-            model.attention.encode(pool, qkv, positions, normed);
-            layer.attention_out.apply(pool, Activations::new(normed, width), After::ADD, x, &mut self.scratch);
-            layer.mlp.apply(pool, x, normed, &mut self.wide[..positions * 4 * width], &mut self.scratch);
+            let normed = Activations::new(x, width).normed(layer.attention_norm.get());
+            layer.qkv.apply(pool, normed, After::NOTHING, qkv, workspace);
+            self.key_values.fill(pool, &qkv[width..], &qkv[2 * width..], 3 * width, positions);
+            let queries = Activations { data: qkv, rows: positions, stride: 3 * width, norm: None };
+            self.key_values.attend(pool, queries, attended, workspace);
+            layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
+            layer.mlp.apply(pool, x, workspace);
         }
-        model.encoder_norm.apply(pool, x, out);
+        model.encoder_norm.apply(x, out);
         if out.iter().any(|value| !value.is_finite()) {
             return Err(BackendError::NotFinite);
         }
@@ -82,13 +96,13 @@ impl<W: WeightMatrix> CpuEncoder<W> {
         if mel.bin_stride() == 1 && mel.frame_stride() == bins {
             // Inner windows overlap in the spectrogram as it lies; the two at the ends have a frame of padding.
             if frames > 2 {
-                let inner = Activations { data: mel.data(), rows: frames - 2, stride: bins };
+                let inner = Activations { data: mel.data(), rows: frames - 2, stride: bins, norm: None };
                 model.conv1.apply(
                     &model.pool,
                     inner,
                     After::GELU,
                     &mut out[width..(frames - 1) * width],
-                    &mut self.scratch,
+                    &mut self.workspace,
                 );
             }
             for frame in if frames == 1 { 0..1 } else { 0..2 } {
@@ -106,7 +120,7 @@ impl<W: WeightMatrix> CpuEncoder<W> {
                     window,
                     After::GELU,
                     &mut out[frame * width..(frame + 1) * width],
-                    &mut self.scratch,
+                    &mut self.workspace,
                 );
             }
         } else {
@@ -117,8 +131,8 @@ impl<W: WeightMatrix> CpuEncoder<W> {
                     *value = mel.data()[frame * mel.frame_stride() + bin * mel.bin_stride()];
                 }
             }
-            let windows = Activations { data: &self.edge, rows: frames, stride: bins };
-            model.conv1.apply(&model.pool, windows, After::GELU, out, &mut self.scratch);
+            let windows = Activations { data: &self.edge, rows: frames, stride: bins, norm: None };
+            model.conv1.apply(&model.pool, windows, After::GELU, out, &mut self.workspace);
         }
     }
 }

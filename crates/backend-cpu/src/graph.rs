@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use amanuensis_kernels::{Activations, Attention, Epilogue, PackedF32, ThreadPool, WeightMatrix, layer_norm};
+use amanuensis_kernels::{
+    Activations, Epilogue, KeyValueNumber, Level, Norm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm,
+    perceptron,
+};
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
-use crate::LoadError;
 use crate::decoder::CpuDecoder;
 use crate::encoder::CpuEncoder;
+use crate::{LoadError, Precision};
 
 /// A loaded model, its matrices packed as `W`.
 #[derive(Debug)]
@@ -15,19 +18,22 @@ pub struct CpuModel<W> {
     pub(crate) dims: Dims,
     pub(crate) device: DeviceInfo,
     pub(crate) pool: Arc<ThreadPool>,
-    pub(crate) attention: Attention,
+    /// How the encoder's keys and values are held for its attention.
+    pub(crate) encoder_keys: KeyValueNumber,
+    /// How the decoder holds those of the window. It reads them again for each token, so their size matters most.
+    pub(crate) cross_keys: KeyValueNumber,
     /// First convolution: `[d, 3 * n_mels]`. Its input is raw, so it stays in 32-bit floats.
     pub(crate) conv1: Linear<PackedF32>,
     /// Second convolution: `[d, 3 * d]`.
     pub(crate) conv2: Linear<W>,
     pub(crate) audio_positions: Vec<f32>,
     pub(crate) encoder: Vec<EncoderLayer<W>>,
-    pub(crate) encoder_norm: Norm,
+    pub(crate) encoder_norm: LayerNorm,
     /// Rows are the tokens' embeddings; as a matrix it is the output projection.
     pub(crate) tokens: W,
     pub(crate) text_positions: Vec<f32>,
     pub(crate) decoder: Vec<DecoderLayer<W>>,
-    pub(crate) decoder_norm: Norm,
+    pub(crate) decoder_norm: LayerNorm,
 }
 
 /// A linear layer.
@@ -39,7 +45,7 @@ pub(crate) struct Linear<W> {
 
 #[derive(Debug)]
 pub(crate) struct EncoderLayer<W> {
-    pub(crate) attention_norm: Norm,
+    pub(crate) attention_norm: LayerNorm,
     /// Queries, keys and values in one product: `[3 * d, d]`.
     pub(crate) qkv: Linear<W>,
     pub(crate) attention_out: Linear<W>,
@@ -48,10 +54,10 @@ pub(crate) struct EncoderLayer<W> {
 
 #[derive(Debug)]
 pub(crate) struct DecoderLayer<W> {
-    pub(crate) attention_norm: Norm,
+    pub(crate) attention_norm: LayerNorm,
     pub(crate) qkv: Linear<W>,
     pub(crate) attention_out: Linear<W>,
-    pub(crate) cross_norm: Norm,
+    pub(crate) cross_norm: LayerNorm,
     pub(crate) cross_query: Linear<W>,
     /// Keys and values of the encoder's output: `[2 * d, d]`.
     pub(crate) cross_kv: Linear<W>,
@@ -61,38 +67,27 @@ pub(crate) struct DecoderLayer<W> {
 
 #[derive(Debug)]
 pub(crate) struct Mlp<W> {
-    norm: Norm,
+    norm: LayerNorm,
     up: Linear<W>,
     down: Linear<W>,
 }
 
 /// Scale and shift of a layer normalisation.
 #[derive(Debug)]
-pub(crate) struct Norm {
+pub(crate) struct LayerNorm {
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
-impl Norm {
-    /// Rows that a thread normalises at a time.
-    const ROWS: usize = 128;
+impl LayerNorm {
+    /// As the kernels take it.
+    pub(crate) fn get(&self) -> Norm<'_> {
+        Norm { scale: &self.scale, shift: &self.shift }
+    }
 
     /// *Shape*: `x` and `out` `[rows, d]`.
-    pub(crate) fn apply(&self, pool: &ThreadPool, x: &[f32], out: &mut [f32]) {
-        let chunk = Self::ROWS * self.scale.len();
-        if x.len() <= chunk {
-            layer_norm(x, &self.scale, &self.shift, out);
-            return;
-        }
-        // Each task takes its chunk out of its own cell, so no two write the same place.
-        let chunks: Vec<_> = out.chunks_mut(chunk).map(|chunk| std::sync::Mutex::new(Some(chunk))).collect();
-        pool.run(chunks.len(), |index| {
-            let taken = chunks[index].lock().map(|mut cell| cell.take());
-            if let Ok(Some(out)) = taken {
-                let x = &x[index * chunk..][..out.len()];
-                layer_norm(x, &self.scale, &self.shift, out);
-            }
-        });
+    pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
+        layer_norm(x, self.get(), out);
     }
 }
 
@@ -106,11 +101,11 @@ impl<W: WeightMatrix> Linear<W> {
         a: Activations<'_>,
         after: After,
         out: &mut [f32],
-        scratch: &mut Vec<u8>,
+        workspace: &mut Workspace,
     ) {
         let bias = (!self.bias.is_empty()).then_some(self.bias.as_slice());
         let epilogue = Epilogue { bias, gelu: after.gelu, accumulate: after.accumulate };
-        self.weights.multiply(pool, a, epilogue, out, self.weights.n(), scratch);
+        self.weights.multiply(pool, a, epilogue, out, self.weights.n(), workspace);
     }
 }
 
@@ -131,24 +126,20 @@ impl After {
 impl<W: WeightMatrix> Mlp<W> {
     /// `x += down(gelu(up(norm(x))))`.
     ///
-    /// *Shape*: `x` and `normed` `[rows, d]`, `hidden` `[rows, 4 * d]`.
-    pub(crate) fn apply(
-        &self,
-        pool: &ThreadPool,
-        x: &mut [f32],
-        normed: &mut [f32],
-        hidden: &mut [f32],
-        scratch: &mut Vec<u8>,
-    ) {
-        let width = self.up.weights.k();
-        self.norm.apply(pool, x, normed);
-        self.up.apply(pool, Activations::new(normed, width), After::GELU, hidden, scratch);
-        self.down.apply(pool, Activations::new(hidden, 4 * width), After::ADD, x, scratch);
+    /// *Shape*: `x` `[rows, d]`.
+    pub(crate) fn apply(&self, pool: &ThreadPool, x: &mut [f32], workspace: &mut Workspace) {
+        let (up, down) = ((&self.up.weights, &*self.up.bias), (&self.down.weights, &*self.down.bias));
+        perceptron(pool, x, self.norm.get(), up, down, workspace);
     }
 }
 
 impl<W: WeightMatrix + 'static> CpuModel<W> {
-    pub(crate) fn load(weights: &Weights, device: DeviceInfo, pool: Arc<ThreadPool>) -> Result<Self, LoadError> {
+    pub(crate) fn load(
+        weights: &Weights,
+        precision: Precision,
+        device: DeviceInfo,
+        pool: Arc<ThreadPool>,
+    ) -> Result<Self, LoadError> {
         let dims = *weights.dims();
         let reader = Reader { weights };
         let encoder = (0..dims.n_audio_layer)
@@ -181,7 +172,15 @@ impl<W: WeightMatrix + 'static> CpuModel<W> {
             dims,
             device,
             pool,
-            attention: Attention::new(dims.n_audio_head, dims.n_audio_state / dims.n_audio_head),
+            encoder_keys: match precision {
+                Precision::Bf16 | Precision::Int8 if Level::best() == Level::Avx512Bf16 => KeyValueNumber::Bf16,
+                // Without an instruction for bfloat16 it saves memory, but no time.
+                _ => KeyValueNumber::F32,
+            },
+            cross_keys: match precision {
+                Precision::F32 => KeyValueNumber::F32,
+                Precision::Bf16 | Precision::Int8 => KeyValueNumber::Bf16,
+            },
             conv1: reader.convolution("encoder.conv1")?,
             conv2: reader.convolution("encoder.conv2")?,
             audio_positions: reader.values("encoder.positional_embedding")?,
@@ -227,8 +226,8 @@ impl Reader<'_> {
         Err(LoadError::NotFinite { path: self.weights.path().display().to_string(), tensor: name.to_owned() })
     }
 
-    fn norm(&self, name: &str) -> Result<Norm, LoadError> {
-        Ok(Norm { scale: self.values(&format!("{name}.weight"))?, shift: self.values(&format!("{name}.bias"))? })
+    fn norm(&self, name: &str) -> Result<LayerNorm, LoadError> {
+        Ok(LayerNorm { scale: self.values(&format!("{name}.weight"))?, shift: self.values(&format!("{name}.bias"))? })
     }
 
     fn matrix<W: WeightMatrix>(&self, name: &str) -> Result<W, LoadError> {

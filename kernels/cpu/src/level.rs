@@ -11,27 +11,31 @@ pub enum Level {
     Scalar,
     /// AVX2 and FMA.
     Avx2,
+    /// AVX2, FMA and AVX-VNNI: sums of 8-bit products in 256 bits.
+    AvxVnni,
     /// AVX-512 F, BW, VL, DQ and VNNI.
     Avx512,
+    /// As above, with AVX-512 BF16.
+    Avx512Bf16,
 }
 
 impl Level {
+    const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Avx512Bf16];
+
     /// The best that this CPU has and `AMANUENSIS_CPU` allows, found once.
     pub fn best() -> Self {
         static BEST: OnceLock<Level> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let cap = match std::env::var("AMANUENSIS_CPU").as_deref() {
-                Ok("scalar") => Self::Scalar,
-                Ok("avx2") => Self::Avx2,
-                _ => Self::Avx512,
-            };
-            detected().min(cap)
+            let named = std::env::var("AMANUENSIS_CPU").ok();
+            let cap = Self::ALL.into_iter().find(|level| named.as_deref() == Some(level.name()));
+            let usable = |level: &Self| level.detected() && cap.is_none_or(|cap| *level <= cap);
+            Self::ALL.into_iter().rfind(usable).unwrap_or(Self::Scalar)
         })
     }
 
     /// All that this CPU has and `AMANUENSIS_CPU` allows, the least first: for tests that compare them.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Scalar, Self::Avx2, Self::Avx512].into_iter().filter(|level| *level <= Self::best())
+        Self::ALL.into_iter().filter(|level| level.detected() && *level <= Self::best())
     }
 
     /// The level's name, as `AMANUENSIS_CPU` takes it.
@@ -39,57 +43,67 @@ impl Level {
         match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
         }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-fn detected() -> Level {
-    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vnni");
-    match (avx2, avx512) {
-        (true, true) => Level::Avx512,
-        (true, false) => Level::Avx2,
-        _ => Level::Scalar,
+    #[cfg(target_arch = "x86_64")]
+    fn detected(self) -> bool {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni");
+        match self {
+            Self::Scalar => true,
+            Self::Avx2 => avx2,
+            Self::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
+            Self::Avx512 => avx512,
+            Self::Avx512Bf16 => avx512 && is_x86_feature_detected!("avx512bf16"),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn detected(self) -> bool {
+        self == Self::Scalar
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn detected() -> Level {
-    Level::Scalar
-}
-
-/// Compiles a function body once for each instruction set and calls the best: plain loops, vectorised by the compiler.
+/// Compiles a function body once for each type of [`Vector`](crate::vector::Vector), `V` in the body, and calls the best.
 macro_rules! per_level {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
         $visibility fn $name($($argument: $kind),*) $(-> $result)? {
+            /// # Safety
+            /// The CPU has the vector's instructions.
             #[inline(always)]
-            fn body($($argument: $kind),*) $(-> $result)? $body
+            unsafe fn body<V: $crate::vector::Vector>($($argument: $kind),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($argument: $kind),*) $(-> $result)? {
-                    body($($argument),*)
+                    // SAFETY: enabled here.
+                    unsafe { body::<$crate::vector::Avx2>($($argument),*) }
                 }
                 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
                 fn avx512($($argument: $kind),*) $(-> $result)? {
-                    body($($argument),*)
+                    // SAFETY: enabled here.
+                    unsafe { body::<$crate::vector::Avx512>($($argument),*) }
                 }
                 match $crate::Level::best() {
                     // SAFETY: the level proves that the CPU has these instructions.
-                    $crate::Level::Avx512 => return unsafe { avx512($($argument),*) },
+                    $crate::Level::Avx512 | $crate::Level::Avx512Bf16 => return unsafe { avx512($($argument),*) },
                     // SAFETY: as above.
-                    $crate::Level::Avx2 => return unsafe { avx2($($argument),*) },
+                    $crate::Level::Avx2 | $crate::Level::AvxVnni => return unsafe { avx2($($argument),*) },
                     $crate::Level::Scalar => {}
                 }
             }
-            body($($argument),*)
+            // SAFETY: it needs no instructions.
+            unsafe { body::<$crate::vector::Plain>($($argument),*) }
         }
     };
 }

@@ -3,14 +3,20 @@
 use std::ops::Range;
 
 use crate::ThreadPool;
-use crate::elementwise::gelu_value;
+use crate::dot::{Dot, PANEL, Tile, tile_of};
+use crate::elementwise::gelu_vector;
+use crate::number::Number;
+use crate::vector::Vector;
+use crate::words::{Workspace, floats_mut};
 
-/// Columns of a packed panel, for every instruction set: two vectors of AVX-512, four of AVX2.
-pub(crate) const PANEL: usize = 32;
-/// Rows of the left operand that one task multiplies: they stay in the second-level cache while the panels pass.
+/// Most rows of the left operand that one task multiplies: they stay in the second-level cache while the panels pass.
 const BLOCK_ROWS: usize = 96;
-/// Weights smaller than this are read faster than a second thread wakes up.
-const WORTH_A_THREAD_BYTES: usize = 1 << 20;
+/// Tasks are of a multiple of this many rows, so that full tiles cover them.
+const TILE_ROWS: usize = 12;
+/// Tasks for each thread, where there are rows enough: one that started late does not hold up the others for long.
+const TASKS_PER_THREAD: usize = 4;
+/// Weights smaller than this are read faster than a second thread joins in.
+const WORTH_A_THREAD_BYTES: usize = 1 << 16;
 
 /// The left operand: rows of 32-bit floats, which may overlap.
 ///
@@ -23,17 +29,42 @@ pub struct Activations<'a> {
     pub rows: usize,
     /// Distance of the rows' starts.
     pub stride: usize,
+    /// Layer normalisation that every row goes through first.
+    pub norm: Option<Norm<'a>>,
+}
+
+/// Scale and shift of a layer normalisation, `[k]` each.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'a> {
+    /// Multiplies the normalised values.
+    pub scale: &'a [f32],
+    /// Is added afterwards.
+    pub shift: &'a [f32],
 }
 
 impl<'a> Activations<'a> {
     /// Rows of `k` values that follow each other.
     pub fn new(data: &'a [f32], k: usize) -> Self {
-        Self { data, rows: data.len() / k.max(1), stride: k }
+        Self { data, rows: data.len() / k.max(1), stride: k, norm: None }
+    }
+
+    /// The same, normalised.
+    pub fn normed(self, norm: Norm<'a>) -> Self {
+        Self { norm: Some(norm), ..self }
     }
 
     pub(crate) fn check(&self, k: usize) {
         let needed = self.rows.checked_sub(1).map_or(0, |last| last * self.stride + k);
         assert!(self.data.len() >= needed, "{} rows of {k} values do not lie in {} values", self.rows, self.data.len());
+        assert!(self.norm.is_none_or(|norm| norm.scale.len() == k && norm.shift.len() == k));
+    }
+
+    pub(crate) fn row(&self, row: usize, k: usize) -> &'a [f32] {
+        &self.data[row * self.stride..][..k]
+    }
+
+    fn slice(&self, rows: Range<usize>) -> Self {
+        Self { data: &self.data[(rows.start * self.stride).min(self.data.len())..], rows: rows.len(), ..*self }
     }
 }
 
@@ -49,11 +80,9 @@ pub struct Epilogue<'a> {
 }
 
 /// Weights packed for products with them on the right.
-pub trait WeightMatrix: Send + Sync + std::fmt::Debug {
+pub trait WeightMatrix: Packed {
     /// Packs weights: `row(i, out)` writes row `i` of `[n, k]`.
-    fn pack(n: usize, k: usize, row: impl FnMut(usize, &mut [f32])) -> Self
-    where
-        Self: Sized;
+    fn pack(n: usize, k: usize, row: impl FnMut(usize, &mut [f32])) -> Self;
 
     /// Output columns.
     fn n(&self) -> usize;
@@ -69,8 +98,6 @@ pub trait WeightMatrix: Send + Sync + std::fmt::Debug {
 
     /// `out = epilogue(a x weights^T)`, the rows of `out` being `out_stride` values apart.
     ///
-    /// `scratch` grows to what the first calls need and is then left alone.
-    ///
     /// *Panics*: if a slice is too short for its shape.
     fn multiply(
         &self,
@@ -79,35 +106,127 @@ pub trait WeightMatrix: Send + Sync + std::fmt::Debug {
         epilogue: Epilogue<'_>,
         out: &mut [f32],
         out_stride: usize,
-        scratch: &mut Vec<u8>,
-    );
-}
-
-/// Divides a product: by rows where there are many, by panels where only the weights are large, else not at all.
-pub(crate) fn divide(
-    pool: &ThreadPool,
-    rows: usize,
-    panels: usize,
-    weight_bytes: usize,
-    part: impl Fn(Range<usize>, Range<usize>) + Sync,
-) {
-    if rows >= 2 * BLOCK_ROWS {
-        pool.run(rows.div_ceil(BLOCK_ROWS), |block| {
-            let first = block * BLOCK_ROWS;
-            part(first..rows.min(first + BLOCK_ROWS), 0..panels);
+        workspace: &mut Workspace,
+    ) {
+        a.check(self.k());
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() >= self.n()), "the bias has a value for each column");
+        let out = Out::new(out, a.rows, self.n(), out_stride);
+        let panels = self.n().div_ceil(PANEL);
+        if let Some(block) = block_rows(pool, a.rows) {
+            workspace.parts.reserve(pool.threads(), self.prepared_words(block));
+            let parts = &workspace.parts;
+            pool.run(a.rows.div_ceil(block), |task, thread| {
+                let rows = task * block..a.rows.min((task + 1) * block);
+                let mut prepared = parts.of(thread);
+                let prepared = prepared.as_mut_slice();
+                self.prepare(a.slice(rows.clone()), prepared);
+                // SAFETY: every task has rows of its own.
+                unsafe { self.product(prepared, rows.len(), 0..panels, &epilogue, out.after_row(rows.start)) };
+            });
+            return;
+        }
+        workspace.common.reserve(self.prepared_words(a.rows));
+        let prepared = workspace.common.as_mut_slice();
+        self.prepare(a, prepared);
+        let prepared = &*prepared;
+        let parts = if self.bytes() < WORTH_A_THREAD_BYTES { 1 } else { panels.min(TASKS_PER_THREAD * pool.threads()) };
+        pool.run(parts, |task, _| {
+            let panels = task * panels / parts..(task + 1) * panels / parts;
+            // SAFETY: every task has columns of its own.
+            unsafe { self.product(prepared, a.rows, panels, &epilogue, out) };
         });
-    } else if weight_bytes >= WORTH_A_THREAD_BYTES && pool.threads() > 1 && rows > 0 {
-        // Two parts a thread, so that one that started late does not hold up the others for long.
-        let parts = (2 * pool.threads()).min(panels);
-        pool.run(parts, |index| part(0..rows, index * panels / parts..(index + 1) * panels / parts));
-    } else {
-        part(0..rows, 0..panels);
     }
 }
 
+/// Rows for each task, or `None` where there are so few that columns are divided instead.
+fn block_rows(pool: &ThreadPool, rows: usize) -> Option<usize> {
+    let block = rows.div_ceil(TASKS_PER_THREAD * pool.threads()).next_multiple_of(TILE_ROWS).min(BLOCK_ROWS);
+    (rows >= pool.threads() * 2 * TILE_ROWS).then_some(block)
+}
+
+/// `x += down(gelu(up(norm(x))))`: the two layers of a perceptron, the hidden values of a block of rows never leaving its
+/// thread's cache.
+///
+/// *Shape*: `x` `[rows, k]`; `up` `[hidden, k]`, `down` `[k, hidden]`.
+///
+/// *Panics*: if the shapes do not fit.
+pub fn perceptron<W: WeightMatrix>(
+    pool: &ThreadPool,
+    x: &mut [f32],
+    norm: Norm<'_>,
+    (up, up_bias): (&W, &[f32]),
+    (down, down_bias): (&W, &[f32]),
+    workspace: &mut Workspace,
+) {
+    let (width, hidden) = (up.k(), up.n());
+    let rows = x.len() / width;
+    assert!(down.k() == hidden && down.n() == width && up_bias.len() == hidden && down_bias.len() == width);
+    let raise = Epilogue { bias: Some(up_bias), gelu: true, accumulate: false };
+    let lower = Epilogue { bias: Some(down_bias), gelu: false, accumulate: true };
+    let Some(block) = block_rows(pool, rows).map(|block| block.min(BLOCK_ROWS / 2)) else {
+        let mut middle = std::mem::take(&mut workspace.middle);
+        middle.reserve(rows * hidden);
+        let values = &mut floats_mut(middle.as_mut_slice())[..rows * hidden];
+        up.multiply(pool, Activations::new(x, width).normed(norm), raise, values, hidden, workspace);
+        down.multiply(pool, Activations::new(values, hidden), lower, x, width, workspace);
+        workspace.middle = middle;
+        return;
+    };
+    let prepared = up.prepared_words(block).max(down.prepared_words(block)).next_multiple_of(16);
+    workspace.parts.reserve(pool.threads(), prepared + block * hidden);
+    let parts = &workspace.parts;
+    let out = Out::new(x, rows, width, width);
+    pool.run(rows.div_ceil(block), |task, thread| {
+        let count = block.min(rows - task * block);
+        let out = out.after_row(task * block);
+        let mut part = parts.of(thread);
+        let (prepared, middle) = part.as_mut_slice().split_at_mut(prepared);
+        let middle = &mut floats_mut(middle)[..count * hidden];
+        // SAFETY: every task has rows of its own, and has them to itself until the last product writes them.
+        let x = unsafe { out.read(count) };
+        up.prepare(Activations::new(x, width).normed(norm), prepared);
+        // SAFETY: `middle` is this task's alone.
+        unsafe {
+            up.product(prepared, count, 0..hidden.div_ceil(PANEL), &raise, Out::new(middle, count, hidden, hidden))
+        };
+        down.prepare(Activations::new(middle, hidden), prepared);
+        // SAFETY: as above; `x` is not used any more.
+        unsafe { down.product(prepared, count, 0..width.div_ceil(PANEL), &lower, out) };
+    });
+}
+
+mod sealed {
+    use std::ops::Range;
+
+    use super::{Activations, Epilogue, Out};
+
+    /// The two steps of a product. Sealed: what a step does with memory is between it and `multiply`.
+    pub trait Packed: Send + Sync + std::fmt::Debug + Sized {
+        /// Words that [`prepare`](Self::prepare) writes for this many rows.
+        fn prepared_words(&self, rows: usize) -> usize;
+
+        /// Brings rows into the form that [`product`](Self::product) reads.
+        fn prepare(&self, a: Activations<'_>, prepared: &mut [u32]);
+
+        /// Multiplies prepared rows with some of the panels.
+        ///
+        /// # Safety
+        /// No other thread writes these rows and columns of `out`.
+        unsafe fn product(
+            &self,
+            prepared: &[u32],
+            rows: usize,
+            panels: Range<usize>,
+            epilogue: &Epilogue<'_>,
+            out: Out,
+        );
+    }
+}
+pub(crate) use sealed::Packed;
+
 /// The result matrix, written by several threads at places that do not overlap.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Out {
+pub struct Out {
     pointer: *mut f32,
     length: usize,
     stride: usize,
@@ -126,44 +245,142 @@ impl Out {
         Self { pointer: out.as_mut_ptr(), length: out.len(), stride, n }
     }
 
-    /// Finishes a tile of products at (`row`, `column`) and stores what of it lies within the matrix.
+    /// The same without the first rows.
+    fn after_row(self, row: usize) -> Self {
+        let skipped = row * self.stride;
+        assert!(skipped <= self.length);
+        // SAFETY: within the slice, by the assertion.
+        Self { pointer: unsafe { self.pointer.add(skipped) }, length: self.length - skipped, ..self }
+    }
+
+    /// The first rows.
     ///
     /// # Safety
-    /// No other thread writes these rows and columns.
+    /// Nobody writes them meanwhile.
+    unsafe fn read<'a>(self, rows: usize) -> &'a [f32] {
+        assert!(rows * self.stride <= self.length);
+        // SAFETY: within the slice, by the assertion, and nobody writes it, by the caller's word.
+        unsafe { std::slice::from_raw_parts(self.pointer, rows * self.stride) }
+    }
+
+    /// Some columns of a row.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes them meanwhile.
     #[inline(always)]
-    pub(crate) unsafe fn store<const M: usize>(
+    pub(crate) unsafe fn cells<'a>(self, row: usize, column: usize, width: usize) -> &'a mut [f32] {
+        let start = row * self.stride + column;
+        assert!(start + width <= self.length);
+        // SAFETY: within the slice, by the assertion, and no other thread's by the caller's word.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(start), width) }
+    }
+
+    /// Finishes a row of values at `column` and stores what of it lies within the matrix.
+    ///
+    /// # Safety
+    /// No other thread writes these cells, and the CPU has the vector's instructions.
+    #[inline(always)]
+    unsafe fn finish<V: Vector, S>(
         self,
-        tile: &[[f32; PANEL]; M],
+        values: &impl Values<S>,
+        sums: &[S; PANEL],
+        bias: &[f32; PANEL],
         row: usize,
         column: usize,
         epilogue: &Epilogue<'_>,
     ) {
         let width = PANEL.min(self.n - column);
+        // SAFETY: passed on from the caller; the edge is as wide as a panel.
+        unsafe {
+            let out = self.cells(row, column, width);
+            let mut edge = [0.0; PANEL];
+            if width < PANEL {
+                edge[..width].copy_from_slice(out);
+            }
+            let to = if width < PANEL { edge.as_mut_ptr() } else { out.as_mut_ptr() };
+            for lane in (0..PANEL).step_by(V::LANES) {
+                let value: V = values.values(sums.as_ptr().add(lane), row, column + lane);
+                let mut value = value.add(V::load(bias.as_ptr().add(lane)));
+                if epilogue.gelu {
+                    value = gelu_vector(value);
+                }
+                if epilogue.accumulate {
+                    value = value.add(V::load(to.add(lane)));
+                }
+                value.store(to.add(lane));
+            }
+            if width < PANEL {
+                out.copy_from_slice(&edge[..width]);
+            }
+        }
+    }
+}
+
+/// A product of prepared rows with some panels.
+pub(crate) struct Product<'a, V> {
+    /// `[rows, words]`, `stride` apart.
+    pub(crate) left: &'a [u32],
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) words: usize,
+    /// `[panels, words, 32]`
+    pub(crate) weights: &'a [u32],
+    pub(crate) panels: Range<usize>,
+    pub(crate) epilogue: &'a Epilogue<'a>,
+    pub(crate) out: Out,
+    /// From sums to values.
+    pub(crate) values: V,
+}
+
+/// Makes values of sums of products.
+pub(crate) trait Values<S> {
+    /// The values of some columns of a row, from `column` on; `sums` are theirs.
+    ///
+    /// # Safety
+    /// The CPU has the vector's instructions, and the columns lie in whole panels.
+    unsafe fn values<V: Vector>(&self, sums: *const S, row: usize, column: usize) -> V;
+}
+
+/// Sums that are the values.
+pub(crate) struct AsTheyAre;
+
+impl Values<f32> for AsTheyAre {
+    #[inline(always)]
+    unsafe fn values<V: Vector>(&self, sums: *const f32, _row: usize, _column: usize) -> V {
+        // SAFETY: passed on from the caller.
+        unsafe { V::load(sums) }
+    }
+}
+
+/// # Safety
+/// The CPU has the instructions of `D`, and no other thread writes these rows and columns of `out`.
+#[inline(always)]
+pub(crate) unsafe fn block<N: Number, D: Dot<Sum = N::Sum>>(product: &Product<'_, impl Values<N::Sum>>) {
+    let Product { left, stride, rows, words, weights, out, epilogue, .. } = *product;
+    assert!(rows == 0 || left.len() >= (rows - 1) * stride + words);
+    for panel in product.panels.clone() {
+        let column = panel * PANEL;
+        let weights = &weights[column * words..][..PANEL * words];
         let mut bias = [0.0; PANEL];
         if let Some(values) = epilogue.bias {
+            let width = PANEL.min(values.len() - column);
             bias[..width].copy_from_slice(&values[column..column + width]);
         }
-        for (offset, tile) in tile.iter().enumerate() {
-            let start = (row + offset) * self.stride + column;
-            assert!(start + width <= self.length);
-            // SAFETY: within the slice, by the assertion, and no other thread's by the caller's word.
-            let out = unsafe { std::slice::from_raw_parts_mut(self.pointer.add(start), width) };
-            let mut values = *tile;
-            for (value, bias) in values.iter_mut().zip(&bias) {
-                *value += bias;
+        let mut first = 0;
+        while first < rows {
+            let count = D::ROWS.min(rows - first);
+            let mut sums = [[N::Sum::default(); PANEL]; TILE_ROWS];
+            // SAFETY: so many rows are left, the panel is whole, and no tile is higher than the sums are.
+            unsafe {
+                let rows = left.as_ptr().add(first * stride);
+                let (panel, out) = (weights.as_ptr(), sums.as_mut_ptr().cast());
+                tile_of::<D>(count, Tile { rows, row_stride: stride, words, panel, out, out_stride: PANEL });
             }
-            if epilogue.gelu {
-                for value in &mut values {
-                    *value = gelu_value(*value);
-                }
+            for (row, sums) in (first..).zip(&sums[..count]) {
+                // SAFETY: passed on from the caller.
+                unsafe { out.finish::<D::Floats, _>(&product.values, sums, &bias, row, column, epilogue) };
             }
-            if epilogue.accumulate {
-                for (out, value) in out.iter_mut().zip(&values) {
-                    *out += value;
-                }
-            } else {
-                out.copy_from_slice(&values[..width]);
-            }
+            first += count;
         }
     }
 }
@@ -185,6 +402,15 @@ pub(crate) mod tests {
             .collect()
     }
 
+    /// By the error function's integral, in small steps.
+    fn gelu_exact(x: f64) -> f32 {
+        let steps = 2000;
+        let width = x / f64::from(steps);
+        let density = |t: f64| (-t * t / 2.0).exp() / std::f64::consts::TAU.sqrt();
+        let area: f64 = (0..steps).map(|step| density((f64::from(step) + 0.5) * width) * width).sum();
+        (x * (0.5 + area)) as f32
+    }
+
     /// The product as it is defined.
     pub(crate) fn oracle(
         a: Activations<'_>,
@@ -199,7 +425,7 @@ pub(crate) mod tests {
                 let mut sum: f64 =
                     (0..k).map(|i| f64::from(a.data[row * a.stride + i]) * f64::from(weights[column * k + i])).sum();
                 sum += epilogue.bias.map_or(0.0, |bias| f64::from(bias[column]));
-                let value = if epilogue.gelu { gelu_value(sum as f32) } else { sum as f32 };
+                let value = if epilogue.gelu { gelu_exact(sum) } else { sum as f32 };
                 let out = &mut out[row * n + column];
                 *out = if epilogue.accumulate { *out + value } else { value };
             }
@@ -213,7 +439,7 @@ pub(crate) mod tests {
     /// Runs every shape around the block boundaries and compares with the definition; `tolerance` is for sums of `k` products.
     pub(crate) fn check<W: WeightMatrix>(tolerance: impl Fn(usize) -> f32) {
         let pool = pool();
-        let mut scratch = vec![0xa5; 10];
+        let mut scratch = Workspace::new();
         for (m, n, k) in [
             (1, 1, 1),
             (1, 32, 4),
@@ -234,7 +460,7 @@ pub(crate) mod tests {
             let stride = k + 3;
             let data = values(m * stride, 2 + m as u32);
             let bias = values(n, 3);
-            let a = Activations { data: &data, rows: m, stride };
+            let a = Activations { data: &data, rows: m, stride, norm: None };
             for (bias, gelu, accumulate) in
                 [(None, false, false), (Some(&bias[..]), true, false), (Some(&bias[..]), false, true)]
             {

@@ -5,7 +5,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use amanuensis_kernels::{Activations, Epilogue, PackedF32, ThreadPool, WeightMatrix, layer_norm};
+use amanuensis_kernels::{
+    Activations, Epilogue, Norm as LayerNorm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm,
+};
 
 use crate::instructions::Malformed;
 use crate::number::{BLOCK, from_bf16, round_block, to_bf16};
@@ -115,7 +117,7 @@ impl Executor {
         grow(&mut self.out, rows * n);
         let epilogue = Epilogue { bias: Some(&bias), gelu: gemm.gelu, accumulate: false };
         let a = Activations::new(&self.a[..rows * k], k);
-        weights.multiply(&self.pool, a, epilogue, &mut self.out, n, &mut Vec::new());
+        weights.multiply(&self.pool, a, epilogue, &mut self.out, n, &mut Workspace::new());
         let values = &mut self.out[..rows * n];
         if let Some(place) = gemm.residual {
             let residual = buffers.read(place, rows * n * 2)?;
@@ -134,7 +136,7 @@ impl Executor {
         let weights = buffers.floats(norm.weights, 2 * norm.width)?;
         let (scale, shift) = weights.split_at(norm.width);
         grow(&mut self.out, count);
-        layer_norm(&self.a[..count], scale, shift, &mut self.out[..count]);
+        layer_norm(&self.a[..count], LayerNorm { scale, shift }, &mut self.out[..count]);
         let values = &self.out[..count];
         if norm.wide {
             let out = buffers.write(norm.out, count * 4)?;
@@ -159,7 +161,7 @@ impl Executor {
         }
         let qkv = &*qkv;
         let results: Vec<Mutex<Vec<f32>>> = (0..heads).map(|_| Mutex::default()).collect();
-        self.pool.run(heads, |index| {
+        self.pool.run(heads, |index, _| {
             let result = attend(qkv, rows, index * head, head, width);
             *results[index].lock().unwrap_or_else(PoisonError::into_inner) = result;
         });
@@ -181,7 +183,7 @@ impl Executor {
 /// The exponentials are powers of two relative to the largest exponent rounded up to a whole number, so that a kernel which sees
 /// the keys piece by piece rescales by powers of two, without error, and gets the same blocks.
 fn attend(qkv: &[f32], rows: usize, at: usize, head: usize, width: usize) -> Vec<f32> {
-    let alone = ThreadPool::new(std::num::NonZeroUsize::MIN);
+    let (alone, mut workspace) = (ThreadPool::new(std::num::NonZeroUsize::MIN), Workspace::new());
     let row = 3 * width;
     let keys = PackedF32::pack(rows, head, |key, out| out.copy_from_slice(&qkv[key * row + width + at..][..head]));
     // Weighted values are summed over keys: eight neighbouring keys make a block.
@@ -198,8 +200,8 @@ fn attend(qkv: &[f32], rows: usize, at: usize, head: usize, width: usize) -> Vec
     let mut scores = vec![0.0; QUERIES * padded];
     for first in (0..rows).step_by(QUERIES) {
         let count = QUERIES.min(rows - first);
-        let queries = Activations { data: &qkv[first * row + at..], rows: count, stride: row };
-        keys.multiply(&alone, queries, Epilogue::default(), &mut scores, padded, &mut Vec::new());
+        let queries = Activations { data: &qkv[first * row + at..], rows: count, stride: row, norm: None };
+        keys.multiply(&alone, queries, Epilogue::default(), &mut scores, padded, &mut workspace);
         let mut sums = [0.0; QUERIES];
         for (scores, sum) in scores.chunks_exact_mut(padded).zip(&mut sums).take(count) {
             scores[rows..].fill(f32::NEG_INFINITY);
@@ -208,7 +210,7 @@ fn attend(qkv: &[f32], rows: usize, at: usize, head: usize, width: usize) -> Vec
         }
         let out = &mut result[first * head..][..count * head];
         let weights = Activations::new(&scores[..count * padded], padded);
-        values.multiply(&alone, weights, Epilogue::default(), out, head, &mut Vec::new());
+        values.multiply(&alone, weights, Epilogue::default(), out, head, &mut workspace);
         for (out, sum) in out.chunks_exact_mut(head).zip(sums) {
             let inverse = 1.0 / sum;
             out.iter_mut().for_each(|value| *value *= inverse);
