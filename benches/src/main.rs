@@ -1,0 +1,134 @@
+//! Measures the stages of transcription on this machine, beside what the silicon allows, and prints a table or JSON.
+//!
+//! `cargo xtask bench` builds it for release and runs it.
+
+mod ceiling;
+mod model;
+mod stages;
+
+use std::path::PathBuf;
+
+use amanuensis_backend_cpu::Precision;
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+use crate::ceiling::Ceiling;
+use crate::stages::Stages;
+
+#[derive(Parser)]
+#[command(about = "Measures the stages of transcription with random weights of Whisper's shapes")]
+struct Arguments {
+    /// Shapes to measure.
+    #[arg(long, value_delimiter = ',', default_value = "tiny.en,base.en,small.en")]
+    models: Vec<String>,
+    /// Numbers of threads to measure with.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<std::num::NonZeroUsize>,
+    /// How weights are held.
+    #[arg(long, value_delimiter = ',', default_value = "int8")]
+    precisions: Vec<Number>,
+    /// Runs of each; the table shows their median and their minimum.
+    #[arg(long, default_value_t = 7)]
+    runs: usize,
+    /// Tokens that each window is decoded to.
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Seconds of sound in the window.
+    #[arg(long, default_value_t = 30.0)]
+    seconds: f32,
+    /// Where models with random weights are kept.
+    #[arg(long)]
+    cache: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Number {
+    F32,
+    Bf16,
+    Int8,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+struct Line {
+    model: String,
+    precision: Number,
+    threads: usize,
+    ceiling: Ceiling,
+    stages: Stages,
+    encoder_gops: f64,
+    encoder_fraction_of_ceiling: f64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut lines = Vec::new();
+    for name in &arguments.models {
+        let path = model::random(&arguments.cache, name)?;
+        for precision in &arguments.precisions {
+            for threads in &arguments.threads {
+                let kind = match precision {
+                    Number::F32 => Precision::F32,
+                    Number::Bf16 => Precision::Bf16,
+                    Number::Int8 => Precision::Int8,
+                };
+                let ceiling = ceiling::measure(threads.get());
+                let plan = stages::Plan { runs: arguments.runs, tokens: arguments.tokens, seconds: arguments.seconds };
+                let stages = stages::measure(&path, kind, *threads, &plan)?;
+                let encoder_gops = stages.encoder_operations / stages.encoder.min / 1e6;
+                let most = match precision {
+                    Number::F32 => ceiling.f32,
+                    Number::Bf16 => ceiling.bf16,
+                    Number::Int8 => ceiling.int8,
+                };
+                let line = Line {
+                    model: name.clone(),
+                    precision: *precision,
+                    threads: threads.get(),
+                    ceiling,
+                    encoder_gops,
+                    encoder_fraction_of_ceiling: if most > 0.0 { encoder_gops / most } else { 0.0 },
+                    stages,
+                };
+                if !arguments.json {
+                    print(&line, lines.is_empty());
+                }
+                lines.push(line);
+            }
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&lines)?);
+    }
+    Ok(())
+}
+
+fn print(line: &Line, first: bool) {
+    if first {
+        println!("Milliseconds: median (minimum). GOP/s and fraction of the ceiling from the minimum.");
+        println!(
+            "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>15} {:>15} {:>17} {:>8} {:>7} {:>6} {:>8}",
+            "model", "", "th", "mel", "encoder", "cross", "token", "end to end", "load", "GOP/s", "of max", "max int8"
+        );
+    }
+    let stages = &line.stages;
+    println!(
+        "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>15} {:>15} {:>17} {:>8.0} {:>7.0} {:>5.0}% {:>8.0}",
+        line.model,
+        format!("{:?}", line.precision).to_lowercase(),
+        line.threads,
+        stages.mel.to_string(),
+        stages.encoder.to_string(),
+        stages.cross.to_string(),
+        stages.token.to_string(),
+        stages.end_to_end.to_string(),
+        stages.load_ms,
+        line.encoder_gops,
+        100.0 * line.encoder_fraction_of_ceiling,
+        line.ceiling.int8,
+    );
+}
