@@ -42,7 +42,7 @@ pub enum Access {
 /// How much a server takes. What goes beyond is refused, not queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of an upload, its form included.
+    /// Bytes of an upload, its form included. Uploads lie in the system's temporary folder, `TMPDIR`.
     pub body_bytes: u64,
     /// Connections at a time. Further ones wait in the system's own queue.
     pub connections: usize,
@@ -74,7 +74,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             pause: Duration::from_secs(20),
             upload_time: Duration::from_secs(600),
-            answer_time: Duration::from_secs(3600),
+            answer_time: Duration::from_secs(6 * 3600),
             write_time: Duration::from_secs(20),
             grace: Duration::from_secs(10),
         }
