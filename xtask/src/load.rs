@@ -56,9 +56,12 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let mut cargo = workspace::cargo();
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     process::run(tools.equip(&mut cargo).args(["build", "--locked", "--release", "--package", "amanuensis-cli"]))?;
-    let recording =
-        Command::new("espeak-ng").args(["--stdout", SAID]).output().context("cannot start espeak-ng")?.stdout;
-    let server = Server::start(&Metadata::read()?.target_directory.join("release/amanuensis"))?;
+    let target = Metadata::read()?.target_directory;
+    // Into a file, for only there espeak-ng writes the length into the head.
+    let wav = target.join("load.wav");
+    process::run(Command::new("espeak-ng").arg("-w").arg(&wav).arg(SAID))?;
+    let recording = std::fs::read(&wav).with_context(|| format!("cannot read {}", wav.display()))?;
+    let server = Server::start(&target.join("release/amanuensis"))?;
     process::heading(&format!("load: {} clients for {} s", options.clients, options.seconds));
     let idle = server.size()?;
     let length = Duration::from_secs(options.seconds);
