@@ -65,7 +65,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     process::heading(&format!("load: {} clients for {} s", options.clients, options.seconds));
     let idle = server.size()?;
     let length = Duration::from_secs(options.seconds);
-    let end = Instant::now() + length;
+    let start = Instant::now();
+    let end = start + length;
     let seen = Mutex::new(Seen::default());
     let (warm, loaded) = std::thread::scope(|scope| {
         for _ in 0..options.clients {
@@ -76,17 +77,19 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         std::thread::sleep(end.saturating_duration_since(Instant::now()));
         (warm, server.size())
     });
+    // Longer than was asked for: the last answers were waited for.
+    let elapsed = start.elapsed();
     // The clients are gone; their connections close within a moment.
     std::thread::sleep(Duration::from_secs(1));
     let sizes = [("idle", idle), ("warm", warm?), ("loaded", loaded?), ("after", server.size()?)];
     let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(report(seen, length, &sizes))
+    Ok(report(seen, elapsed, &sizes))
 }
 
-fn report(mut seen: Seen, length: Duration, sizes: &[(&str, Size); 4]) -> bool {
+fn report(mut seen: Seen, elapsed: Duration, sizes: &[(&str, Size); 4]) -> bool {
     seen.latencies.sort_unstable();
-    let rate = seen.latencies.len() as f64 / length.as_secs_f64();
-    println!("{} answers ({rate:.1}/s), {} busy, {} errors", seen.latencies.len(), seen.busy, seen.errors.len());
+    let rate = seen.latencies.len() as f64 / elapsed.as_secs_f64();
+    println!("{} answers ({rate:.2}/s), {} busy, {} errors", seen.latencies.len(), seen.busy, seen.errors.len());
     for error in seen.errors.iter().take(10) {
         println!("  error: {error}");
     }
