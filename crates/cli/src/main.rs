@@ -1,6 +1,7 @@
 //! The `amanuensis` command: flags and wiring. What it does is done by the libraries.
 
 mod devices;
+mod doctor;
 mod format;
 mod listen;
 mod serve;
@@ -29,6 +30,8 @@ enum Command {
     Serve(serve::Arguments),
     /// List the microphones
     Devices,
+    /// Say whether an NPU can be used, and what to do if not
+    Doctor,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Devices => devices::run(),
+        Command::Doctor => doctor::run(),
     };
     match done {
         Ok(code) => code,
