@@ -4,6 +4,7 @@
 const COMMANDS: &[&str] = &[
     "subscribe",
     "watch",
+    "watch_performance",
     "start",
     "stop",
     "cancel",

@@ -63,6 +63,12 @@ pub fn dismiss_notice(desk: State<'_, Desk>) {
     desk.send(Message::DismissNotice);
 }
 
+/// Whether the page shows what the machine does: it is not measured otherwise.
+#[tauri::command]
+pub fn watch_performance(desk: State<'_, Desk>, watched: bool) {
+    desk.send(Message::WatchPerformance(watched));
+}
+
 /// Opens the desktop's file dialog; what is chosen there is transcribed.
 #[tauri::command]
 pub fn choose_files(app: AppHandle, window: WebviewWindow) -> Result<(), tauri::Error> {

@@ -5,7 +5,9 @@
 
 mod files;
 mod outbox;
+mod performance;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -15,12 +17,14 @@ use amanuensis_backends::Choice;
 use amanuensis_dictation::{Event, Outcome, Session, Setup};
 use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_models::ModelFile;
+use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
 use files::{FileId, Files};
 use outbox::Outbox;
 pub use outbox::Page;
+use performance::Gauge;
 
 /// What can happen to the desk.
 pub enum Message {
@@ -50,6 +54,8 @@ pub enum Message {
     Copy(String),
     /// The notice was read.
     DismissNotice,
+    /// The page shows, or no longer shows, what the machine does.
+    WatchPerformance(bool),
     /// The model was read, or cannot be: a sentence.
     Loaded(Result<Loaded, String>),
     /// The microphones there are.
@@ -140,6 +146,15 @@ struct State {
     /// A thread is looking for microphones.
     looking: bool,
     clipboard: Option<arboard::Clipboard>,
+    gauge: Gauge,
+    /// When the gauge is looked at next; never, if the page does not show it.
+    next_look: Option<Instant>,
+    /// When the button was pressed, until the first sample is here.
+    pressed: Option<Instant>,
+    /// When a stop was asked for, until it is over.
+    stopped: Option<Instant>,
+    /// When the dictations were stopped that are not yet written out, in order.
+    ended: VecDeque<Instant>,
 }
 
 impl State {
@@ -167,6 +182,11 @@ impl State {
             start_when_ready: false,
             looking: false,
             clipboard: None,
+            gauge: Gauge::default(),
+            next_look: None,
+            pressed: None,
+            stopped: None,
+            ended: VecDeque::new(),
         }
     }
 
@@ -177,8 +197,10 @@ impl State {
             if self.engine.is_some() {
                 self.files.advance(now);
             }
+            self.look_at_performance(now);
             self.send_news(now);
-            let due = self.outbox.due(now).into_iter().chain(self.files.due()).min();
+            let look = self.next_look.filter(|_| self.outbox.watched());
+            let due = self.outbox.due(now).into_iter().chain(self.files.due()).chain(look).min();
             let alarm = due.map_or_else(crossbeam_channel::never, crossbeam_channel::at);
             crossbeam_channel::select! {
                 recv(messages) -> message => match message {
@@ -194,6 +216,7 @@ impl State {
                     if let Some(news) = self.files.happened(event.ok()) {
                         self.outbox.push(news);
                     }
+                    self.note_fallback();
                 }
                 recv(alarm) -> _ => {}
             }
@@ -206,7 +229,11 @@ impl State {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Subscribe(page) => self.outbox.subscribe(page),
+            Message::Subscribe(page) => {
+                // A new page shows dictations at first.
+                self.next_look = None;
+                self.outbox.subscribe(page);
+            }
             Message::Visible(visible) => {
                 self.outbox.set_visible(visible);
                 self.look_for_microphones();
@@ -222,6 +249,9 @@ impl State {
             Message::Stop => {
                 self.start_when_ready = false;
                 if let Some(session) = &self.session {
+                    if self.view.phase != Phase::Idle {
+                        self.stopped.get_or_insert_with(Instant::now);
+                    }
                     session.stop();
                 }
             }
@@ -242,6 +272,10 @@ impl State {
             Message::DropFile(id) => self.files.drop_file(id),
             Message::Copy(text) => self.copy(text),
             Message::DismissNotice => self.view.notice = None,
+            Message::WatchPerformance(watched) => {
+                self.gauge.pause();
+                self.next_look = watched.then(Instant::now);
+            }
             Message::Loaded(Ok(loaded)) => self.loaded(loaded),
             Message::Loaded(Err(message)) => {
                 self.view.model = Model::Failed { message };
@@ -262,17 +296,27 @@ impl State {
     fn send_news(&mut self, now: Instant) {
         let Self { outbox, view, takes, files, .. } = self;
         view.files = files.shown();
-        if let Model::Ready { fallback, .. } = &mut view.model {
-            *fallback = files.fallback().map(str::to_owned);
-        }
         outbox.show(view);
         outbox.flush(now, || Update::Texts { takes: takes.clone(), files: files.texts() });
+    }
+
+    fn look_at_performance(&mut self, now: Instant) {
+        let Some(engine) = &self.engine else { return };
+        if self.outbox.watched() && self.next_look.is_some_and(|next| now >= next) {
+            self.next_look = Some(now + performance::PERIOD);
+            if let Some(performance) = self.gauge.look(engine, now) {
+                self.outbox.push(Update::Performance { performance });
+            }
+        }
     }
 
     fn start(&mut self) {
         match &self.session {
             Some(session) => {
                 self.view.notice = None;
+                if self.view.phase == Phase::Idle {
+                    self.pressed = Some(Instant::now());
+                }
                 session.begin();
             }
             None => match &self.view.model {
@@ -283,13 +327,7 @@ impl State {
     }
 
     fn loaded(&mut self, Loaded { file, engine }: Loaded) {
-        let device = engine.device();
-        let device = match device.name.as_str() {
-            "cpu" => format!("CPU, {}", device.detail),
-            "npu" => format!("NPU, {}", device.detail),
-            "npu-simulated" => format!("simulated NPU, {}", device.detail),
-            other => format!("{other}, {}", device.detail),
-        };
+        let device = device_words(&engine.device());
         self.view.model = Model::Ready { name: file.name, demo: file.demo, device, fallback: None };
         let listener = self.listener.clone();
         let setup = Setup { microphone: self.view.microphone.clone(), ..Setup::default() };
@@ -338,7 +376,12 @@ impl State {
                 self.view.phase = Phase::Opening;
                 self.takes.push(Take { id: take, ..Take::default() });
             }
-            Event::Recording { .. } => self.view.phase = Phase::Recording,
+            Event::Recording { .. } => {
+                self.view.phase = Phase::Recording;
+                if let Some(pressed) = self.pressed.take() {
+                    self.gauge.first_sample.push(pressed.elapsed());
+                }
+            }
             Event::MicrophoneLive { .. } => {}
             Event::Gap { length } => {
                 let lost = length.as_secs_f32();
@@ -363,11 +406,18 @@ impl State {
             Event::Stopped { .. } => {
                 self.view.phase = Phase::Idle;
                 self.view.writing += 1;
+                // One that ended by itself was not waited for before.
+                self.ended.push_back(self.stopped.take().unwrap_or_else(Instant::now));
                 self.outbox.push(Update::Level { level: 0.0 });
             }
             Event::Finished { take, outcome } => {
                 self.view.writing = self.view.writing.saturating_sub(1);
+                let ended = self.ended.pop_front();
+                if let (Outcome::Text(_), Some(ended)) = (&outcome, ended) {
+                    self.gauge.last_word.push(ended.elapsed());
+                }
                 self.finished(take, outcome);
+                self.note_fallback();
             }
         }
     }
@@ -390,6 +440,13 @@ impl State {
                 self.look_for_microphones();
             }
             Outcome::Failed { reason, .. } => self.view.notice = Some(error(sentence(&reason))),
+        }
+    }
+
+    /// Shows why another device than the preferred one encodes, if one does.
+    fn note_fallback(&mut self) {
+        if let (Some(engine), Model::Ready { fallback, .. }) = (&self.engine, &mut self.view.model) {
+            *fallback = engine.snapshot().stages.into_iter().find_map(|stage| stage.fallback);
         }
     }
 
@@ -420,6 +477,17 @@ impl State {
 
 fn error(message: String) -> Notice {
     Notice { tone: Tone::Error, message }
+}
+
+/// A device as people call it.
+fn device_words(device: &DeviceInfo) -> String {
+    let name = match device.name.as_str() {
+        "cpu" => "CPU",
+        "npu" => "NPU",
+        "npu-simulated" => "simulated NPU",
+        other => other,
+    };
+    if device.detail.is_empty() { name.to_owned() } else { format!("{name}, {}", device.detail) }
 }
 
 /// Does something that takes time on a thread of its own, and reports what came of it.

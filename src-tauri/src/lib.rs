@@ -60,11 +60,24 @@ impl Control {
     }
 }
 
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is nothing to draw on.
+    #[error("no display can be reached; start the app from a desktop session, or use the command `amanuensis`")]
+    NoDisplay,
+    /// The window cannot be made.
+    #[error(transparent)]
+    Tauri(#[from] tauri::Error),
+}
+
 /// Opens the window and runs until it is closed.
 ///
 /// # Errors
-/// If the desktop offers no display, or no WebKit.
-pub fn run(arguments: Arguments) -> Result<(), tauri::Error> {
+/// [`RunError`].
+pub fn run(arguments: Arguments) -> Result<(), RunError> {
+    // Tauri would do it too, but panic where it fails.
+    gtk::init().map_err(|_| RunError::NoDisplay)?;
     tauri::Builder::default()
         .plugin(tauri_plugin_single_instance::init(|app, words, folder| {
             // What the other one could not parse, it has already complained about.
@@ -87,6 +100,7 @@ pub fn run(arguments: Arguments) -> Result<(), tauri::Error> {
         .invoke_handler(tauri::generate_handler![
             commands::subscribe,
             commands::watch,
+            commands::watch_performance,
             commands::start,
             commands::stop,
             commands::cancel,

@@ -48,6 +48,11 @@ pub enum Update {
         /// Which dictation.
         take: u32,
     },
+    /// What the machine does, once a second while the page shows it.
+    Performance {
+        /// The figures.
+        performance: Performance,
+    },
     /// More of a file is written out.
     FileText {
         /// Which file.
@@ -211,6 +216,99 @@ pub enum Tone {
     Info,
     /// Something went wrong.
     Error,
+}
+
+/// What the machine does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Performance {
+    /// The engine's stages, in the order in which a window of sound goes through them.
+    pub stages: Vec<StageLoad>,
+    /// The NPU.
+    pub npu: Npu,
+    /// Requests that wait to be started.
+    pub queued: u32,
+    /// Requests that are being worked on.
+    pub in_flight: u32,
+    /// Requests that ended with their text.
+    pub finished: u32,
+    /// Seconds of sound that are written out in a second of work.
+    pub speed: Option<f32>,
+    /// From the press of the button to the first sample.
+    pub first_sample: Option<Span>,
+    /// From the stop of a dictation to its last word.
+    pub last_word: Option<Span>,
+    /// The engine's buffers.
+    pub pools: Vec<Pool>,
+    /// Processors that the app keeps busy, WebKit's processes included.
+    pub cpu: f32,
+    /// Processors of this machine.
+    pub cores: u32,
+    /// Memory of the app, WebKit's processes included.
+    pub memory_mib: f32,
+}
+
+/// What a stage of the engine does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct StageLoad {
+    /// `mel`, `encode` or `decode`.
+    pub name: String,
+    /// Share of the last second for which it worked, 0 to 1.
+    pub load: f32,
+    /// How long it works on a window.
+    pub service: Option<Span>,
+    /// Windows that wait for it.
+    pub waiting: u32,
+    /// Windows that it has done.
+    pub windows: u32,
+}
+
+/// How long something takes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Span {
+    /// Half of the times it is no longer than this.
+    pub p50_ms: f32,
+    /// 95 of 100 times it is no longer than this.
+    pub p95_ms: f32,
+}
+
+/// A pool of buffers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Buffers that are in use.
+    pub in_use: u32,
+    /// Buffers that there may be.
+    pub capacity: u32,
+    /// What they take.
+    pub mebibytes: f32,
+}
+
+/// What the NPU does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Npu {
+    /// It encodes.
+    Busy {
+        /// Share of the last second for which it was encoding, 0 to 1.
+        share: f32,
+        /// A program stands for it.
+        simulated: bool,
+    },
+    /// Something else encodes.
+    Unavailable {
+        /// What, or why.
+        why: String,
+    },
 }
 
 #[cfg(test)]

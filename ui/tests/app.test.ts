@@ -95,13 +95,37 @@ test('the chosen microphone is asked for by its id', async () => {
   expect((screen.getByRole('combobox') as HTMLSelectElement).value).toBe('headset');
 });
 
+test('what the machine does is shown while it is asked for, and measured at no other time', async () => {
+  const watch = vi.spyOn(backend, 'watchPerformance');
+  await press(screen.getByRole('button', { name: 'Performance' }));
+  await vi.advanceTimersByTimeAsync(1000);
+  const shown = screen.getByRole('region', { name: 'Performance' });
+  expect(shown.textContent).toContain('14×');
+  expect(within(shown).getByRole('row', { name: /Encoder/ }).textContent).toContain('180 ms');
+  expect(shown.textContent).toContain('Not in use');
+  await speak(500);
+  expect(microphone().getAttribute('aria-pressed')).toBe('true');
+  await press(screen.getByRole('button', { name: 'Dictate' }));
+  expect(watch.mock.calls).toEqual([[true], [false]]);
+  expect(transcript()).toBeTruthy();
+});
+
 test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
   await press(screen.getByRole('button', { name: 'Open recordings…' }));
   backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });
   await vi.advanceTimersByTimeAsync(0);
   vi.useRealTimers();
+  await check();
+  vi.useFakeTimers();
+  await press(screen.getByRole('button', { name: 'Performance' }));
+  await vi.advanceTimersByTimeAsync(1000);
+  vi.useRealTimers();
+  await check();
+});
+
+async function check(): Promise<void> {
   // jsdom neither computes colours, which contrast.test.ts checks, nor measures text.
   const { violations } = await axe.run(document.body, { rules: { 'color-contrast': { enabled: false }, 'label-content-name-mismatch': { enabled: false } } });
   expect(violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).join(' ')}`)).toEqual([]);
-});
+}

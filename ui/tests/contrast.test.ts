@@ -17,6 +17,9 @@ const pairs: [string, string, number][] = [
   ['line', 'paper', 3],
   ['focus', 'paper', 3],
   ['focus', 'surface', 3],
+  ['series-1', 'surface', 3],
+  ['series-2', 'surface', 3],
+  ['series-3', 'surface', 3],
 ];
 
 const [light = '', dark = ''] = css.split('@media');

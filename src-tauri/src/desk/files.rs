@@ -22,8 +22,6 @@ pub struct Files {
     silence: Receiver<Event>,
     /// A busy engine is not asked again before this.
     patience: Option<Instant>,
-    /// Why the last file was not encoded on the preferred device.
-    fallback: Option<String>,
     inbox: Sender<Message>,
 }
 
@@ -50,7 +48,6 @@ impl Files {
             stage: Stage::Nothing,
             silence: crossbeam_channel::never(),
             patience: None,
-            fallback: None,
             inbox,
         }
     }
@@ -173,10 +170,7 @@ impl Files {
             }
             Event::Finished(result) => {
                 entry.shown.state = match result {
-                    Ok(done) => {
-                        self.fallback = done.fallback;
-                        FileState::Done
-                    }
+                    Ok(_) => FileState::Done,
                     Err(RequestError::Cancelled) => FileState::Cancelled,
                     Err(error) => FileState::Failed { message: sentence(&error) },
                 };
@@ -184,11 +178,6 @@ impl Files {
                 None
             }
         }
-    }
-
-    /// Why the last file was not encoded on the preferred device, if it was not.
-    pub fn fallback(&self) -> Option<&str> {
-        self.fallback.as_deref()
     }
 
     /// The list, as it is shown.

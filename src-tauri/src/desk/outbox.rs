@@ -57,6 +57,7 @@ impl Outbox {
         }
         match &update {
             Update::Level { .. } => self.news.retain(|old| !matches!(old, Update::Level { .. })),
+            Update::Performance { .. } => self.news.retain(|old| !matches!(old, Update::Performance { .. })),
             Update::Live { take, .. } | Update::Text { take, .. } => {
                 self.news.retain(|old| !matches!(old, Update::Live { take: other, .. } if other == take));
             }
@@ -104,7 +105,8 @@ impl Outbox {
         self.not_before = Some(now + PAUSE);
     }
 
-    fn watched(&self) -> bool {
+    /// Whether anybody looks.
+    pub fn watched(&self) -> bool {
         self.visible && self.page.is_some()
     }
 

@@ -212,6 +212,63 @@ fn a_model_that_cannot_be_read_is_named_with_its_fault() {
     });
 }
 
+#[test]
+fn what_the_machine_does_is_measured_while_it_is_shown() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        stage.press_text("Performance").await;
+        let performance = "[aria-label=Performance]";
+        stage.wait_for(performance, |text| text.contains("MiB") && text.contains("Nothing measured yet")).await;
+        stage.press("Start dictating").await;
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.microphone.play(&voice);
+        stage.press("Stop dictating").await;
+        stage
+            .wait_for(performance, |text| text.contains("as one speaks") && !text.contains("Nothing measured yet"))
+            .await;
+        stage.shoot("performance").await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn no_view_breaks_an_accessibility_rule() {
+    drive(async {
+        let rules = repository("ui/node_modules/axe-core/axe.min.js");
+        let Ok(rules) = std::fs::read_to_string(&rules) else {
+            println!("skipped: {} is not there; `cargo xtask setup` puts it there", rules.display());
+            return;
+        };
+        if !has_model() {
+            return;
+        }
+        let missing = "/nowhere/missing.wav";
+        let Some(stage) = Stage::open(Setting { arguments: vec![missing], ..Setting::default() }).await else { return };
+        stage.ready().await;
+        stage.wait_for(&format!("{FILE} {ALERT}"), |text| text.contains("missing.wav")).await;
+        stage.check_accessibility(&rules).await;
+        stage.press("Start dictating").await;
+        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        stage.check_accessibility(&rules).await;
+        stage.press_text("Performance").await;
+        stage.wait_for("[aria-label=Performance]", |text| text.contains("MiB")).await;
+        stage.check_accessibility(&rules).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn without_a_display_the_app_says_so() {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let output = Command::new(env!("CARGO_BIN_EXE_amanuensis-app")).env_clear().env("PATH", path).output();
+    let output = output.expect("the app starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no display can be reached") && said.trim().lines().count() == 1, "{said}");
+}
+
 /// A WAV file of silence, 16 kHz, mono, 16 bits.
 fn write_silence(path: &Path, seconds: u32) {
     std::fs::write(path, wav(16_000, seconds)).expect("a file can be written");

@@ -214,6 +214,26 @@ impl Stage {
         self.button(name).await.click().await.expect("the button can be pressed");
     }
 
+    /// Presses the button on which this stands.
+    pub async fn press_text(&self, text: &str) {
+        let path = format!("//button[normalize-space()='{text}']");
+        let button = self.page.wait().at_most(SHOW).for_element(Locator::XPath(&path)).await;
+        button.expect("the button is there").click().await.expect("the button can be pressed");
+    }
+
+    /// Lets axe-core, the source of which is `rules`, look at the page as it is drawn.
+    ///
+    /// # Panics
+    /// A rule is broken; the message says which one, and where.
+    pub async fn check_accessibility(&self, rules: &str) {
+        let script = format!(
+            "{rules}; return axe.run(document).then(({{ violations }}) => violations.flatMap((violation) => \
+             violation.nodes.map((node) => `${{violation.id}}: ${{node.html}} ${{node.failureSummary}}`)))"
+        );
+        let broken = self.page.execute(&script, Vec::new()).await.expect("axe-core runs");
+        assert_eq!(broken, json!([]));
+    }
+
     /// Moves the focus forwards until it is on the button of this name.
     ///
     /// # Panics

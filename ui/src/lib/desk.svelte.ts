@@ -1,4 +1,7 @@
-import type { Backend, Take, Update, View } from './backend';
+import type { Backend, Performance, Take, Update, View } from './backend';
+
+/** Seconds of load that are shown. */
+export const SPAN = 60;
 
 /** What the page knows: the last view, the texts as they grow, the level. */
 export class Desk {
@@ -7,6 +10,9 @@ export class Desk {
   /** Text of each file, by its number. */
   files: Record<number, string> = $state({});
   level = $state(0);
+  performance: Performance | undefined = $state.raw();
+  /** Load of each stage, a second a row, the newest last. */
+  loads: number[][] = $state.raw([]);
 
   constructor(readonly backend: Backend) {}
 
@@ -43,6 +49,10 @@ export class Desk {
         take.tentative = update.tentative;
         return;
       }
+      case 'performance':
+        this.performance = update.performance;
+        this.loads = [...this.loads.slice(1 - SPAN), update.performance.stages.map((stage) => stage.load)];
+        return;
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);
         return;

@@ -11,7 +11,9 @@ export type { FileState } from './wire/FileState';
 export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
 export type { Notice } from './wire/Notice';
+export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
+export type { Span } from './wire/Span';
 export type { Take } from './wire/Take';
 export type { Update } from './wire/Update';
 export type { View } from './wire/View';
@@ -21,6 +23,8 @@ export interface Backend {
   subscribe(listener: (update: Update) => void): Promise<void>;
   /** Whether the page can be seen: nothing is sent to one that cannot. */
   watch(visible: boolean): Promise<void>;
+  /** Whether the page shows what the machine does: it is not measured otherwise. */
+  watchPerformance(watched: boolean): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws away what is being recorded. */

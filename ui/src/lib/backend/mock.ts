@@ -1,4 +1,5 @@
 import type { Backend } from '.';
+import type { Performance } from './wire/Performance';
 import type { Update } from './wire/Update';
 import type { View } from './wire/View';
 
@@ -8,6 +9,8 @@ const SPEECH = 'Ask not what your country can do for you, ask what you can do fo
 export class MockBackend implements Backend {
   #listener: (update: Update) => void = () => {};
   #ticking: ReturnType<typeof setInterval> | undefined;
+  #measuring: ReturnType<typeof setInterval> | undefined;
+  #measured = 0;
   #take = 0;
   #tick = 0;
   #file = 0;
@@ -45,6 +48,11 @@ export class MockBackend implements Backend {
   }
 
   async watch(_visible: boolean): Promise<void> {}
+
+  async watchPerformance(watched: boolean): Promise<void> {
+    clearInterval(this.#measuring);
+    if (watched) this.#measuring = setInterval(() => this.say({ kind: 'performance', performance: this.#measure() }), 1000);
+  }
 
   async start(): Promise<void> {
     if (this.#view.phase !== 'idle') return;
@@ -106,6 +114,30 @@ export class MockBackend implements Backend {
 
   async dismissNotice(): Promise<void> {
     this.show({ notice: null });
+  }
+
+  #measure(): Performance {
+    this.#measured += 1;
+    const wave = (pace: number) => 0.5 + 0.45 * Math.sin(this.#measured * pace);
+    const stage = (name: string, load: number, p50Ms: number) => ({ name, load, service: { p50Ms, p95Ms: p50Ms * 1.6 }, waiting: 0, windows: 42 });
+    return {
+      stages: [stage('mel', wave(0.2) / 8, 11), stage('encode', wave(0.3), 180), stage('decode', wave(0.5) / 2, 95)],
+      npu: { kind: 'unavailable', why: 'CPU, AVX2, 8-bit weights' },
+      queued: 0,
+      inFlight: 1,
+      finished: 17,
+      speed: 14.2,
+      firstSample: { p50Ms: 43, p95Ms: 78 },
+      lastWord: { p50Ms: 310, p95Ms: 470 },
+      pools: [
+        { name: 'audio', inUse: 1, capacity: 6, mebibytes: 11 },
+        { name: 'mel', inUse: 1, capacity: 6, mebibytes: 5.5 },
+        { name: 'encoded', inUse: 1, capacity: 4, mebibytes: 5.9 },
+      ],
+      cpu: 0.9 + wave(0.3),
+      cores: 8,
+      memoryMib: 214,
+    };
   }
 
   #heard(): number {

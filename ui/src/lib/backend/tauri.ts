@@ -11,6 +11,9 @@ export class TauriBackend implements Backend {
   watch(visible: boolean): Promise<void> {
     return invoke('watch', { visible });
   }
+  watchPerformance(watched: boolean): Promise<void> {
+    return invoke('watch_performance', { watched });
+  }
   start(): Promise<void> {
     return invoke('start');
   }
