@@ -46,19 +46,27 @@ pub fn dims(name: &str) -> anyhow::Result<Dims> {
 pub fn random(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let dims = dims(name)?;
     let path = folder.join(format!("ggml-random-{name}.bin"));
-    if path.is_file() {
-        return Ok(path);
+    if !path.is_file() {
+        write(&path, &dims)?;
     }
+    Ok(path)
+}
+
+/// Writes a ggml file of this shape with random weights.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: &Path, dims: &Dims) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let unfinished = path.with_extension("part");
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(File::create(&unfinished)?);
-        write_ggml(&mut file, &dims)?;
+        write_ggml(&mut file, dims)?;
         file.flush()?;
-        fs::rename(&unfinished, &path)
+        fs::rename(&unfinished, path)
     };
-    write().with_context(|| format!("cannot write the model {}", path.display()))?;
-    Ok(path)
+    write().with_context(|| format!("cannot write the model {}", path.display()))
 }
 
 fn write_ggml(file: &mut impl Write, dims: &Dims) -> std::io::Result<()> {

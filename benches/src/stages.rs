@@ -12,7 +12,7 @@ use amanuensis_whisper::{Dims, HOP_SAMPLES, LogitsFor, MelView, SAMPLE_RATE, Wei
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::model::Random;
+use amanuensis_benches::model::Random;
 
 /// What is run how often.
 pub struct Plan {
@@ -46,6 +46,8 @@ impl fmt::Display for Times {
 pub struct Stages {
     pub mel: Times,
     pub encoder: Times,
+    /// CPU time of all threads: what is left of it when others use the machine, and what warms it.
+    pub encoder_cpu: Times,
     /// Keys and values of the window for all layers of the decoder.
     pub cross: Times,
     /// One token, the average of the window's.
@@ -78,17 +80,17 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
     let mut encoded = vec![0.0; positions * dims.n_audio_state];
     let mut logits = vec![0.0; dims.n_vocab];
 
-    let mut times: [Vec<f64>; 5] = Default::default();
+    let mut times: [Vec<f64>; 6] = Default::default();
     // The first run warms up.
     for run in 0..=plan.runs {
         let start = Instant::now();
         log_mel.compute(&samples, &mut mel);
         let mel_ms = milliseconds(start);
 
-        let encode = Instant::now();
+        let (encode, encode_cpu) = (Instant::now(), cpu_milliseconds());
         let window = MelView::by_frame(&mel, frames, dims.n_mels).context("BUG: the spectrogram has its own shape")?;
         encoder.encode(&[window], &mut [&mut encoded])?;
-        let encoder_ms = milliseconds(encode);
+        let (encoder_ms, encoder_cpu_ms) = (milliseconds(encode), cpu_milliseconds() - encode_cpu);
 
         let cross = Instant::now();
         decoder.start(&encoded)?;
@@ -103,18 +105,27 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
         let token_ms = milliseconds(decode) / plan.tokens.max(1) as f64;
         let end_ms = milliseconds(start);
         if run > 0 {
-            for (times, time) in times.iter_mut().zip([mel_ms, encoder_ms, cross_ms, token_ms, end_ms]) {
+            for (times, time) in times.iter_mut().zip([mel_ms, encoder_ms, encoder_cpu_ms, cross_ms, token_ms, end_ms])
+            {
                 times.push(time);
             }
         }
     }
-    let [mel, encoder, cross, token, end_to_end] = times.map(Times::of);
+    let [mel, encoder, encoder_cpu, cross, token, end_to_end] = times.map(Times::of);
     let encoder_operations = encoder_operations(&dims, positions);
-    Ok(Stages { mel, encoder, cross, token, end_to_end, load_ms, encoder_operations })
+    Ok(Stages { mel, encoder, encoder_cpu, cross, token, end_to_end, load_ms, encoder_operations })
 }
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
+}
+
+/// CPU time of the whole process so far.
+fn cpu_milliseconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: it writes the time, or leaves the zeros.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 fn best(logits: &[f32]) -> u32 {

@@ -9,8 +9,9 @@ use crate::workspace;
 /// What is measured.
 #[derive(Args)]
 pub struct Options {
-    /// The engine: stages that overlap against stages that do not, with a simulated machine and on the CPU.
-    #[arg(long, required = true)]
+    /// The engine: stages that overlap against stages that do not, with a simulated machine and on the CPU. Without it, the
+    /// stages by themselves: random weights of several sizes, one thread and two, beside what the silicon allows.
+    #[arg(long)]
     pipeline: bool,
     /// Print the figures as JSON.
     #[arg(long)]
@@ -30,8 +31,20 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let tools = setup::prepare(Purpose::Test, Consent::from_flag(options.yes))?;
     if options.pipeline {
         bench(&tools, "amanuensis-engine", "pipeline", options)?;
+    } else {
+        stages(&tools, options)?;
     }
     Ok(true)
+}
+
+fn stages(tools: &Tools, options: &Options) -> anyhow::Result<()> {
+    let mut cargo = workspace::cargo();
+    let run = ["run", "--release", "--locked", "--quiet", "--package", "amanuensis-benches", "--", "--cache"];
+    tools.equip(&mut cargo).args(run).arg(workspace::cache()?.join("bench"));
+    if options.json {
+        cargo.arg("--json");
+    }
+    process::run(cargo.args(&options.arguments))
 }
 
 fn bench(tools: &Tools, package: &str, name: &str, options: &Options) -> anyhow::Result<()> {
