@@ -9,8 +9,6 @@ use crate::{Decoder, Dims, TokenId, Tokenizer};
 const POSITIONS_PER_SECOND: f64 = 50.0;
 /// Width of the median filter over positions.
 const MEDIAN_WIDTH: usize = 7;
-/// Languages that do not put spaces between words.
-const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
 const SENTENCE_ENDS: &str = ".。!！?？";
 const PREPENDED: &str = "\"'“¿([{-";
 const APPENDED: &str = "\"'.。,，!！?？:：”)]}、";
@@ -39,11 +37,34 @@ pub(crate) struct AlignedWord {
 ///
 /// *Source*: `_ALIGNMENT_HEADS` of <https://github.com/openai/whisper/blob/v20250625/whisper/__init__.py>
 pub fn alignment_heads(dims: &Dims) -> Vec<(usize, usize)> {
+    #[rustfmt::skip]
     let known: &[(usize, usize)] = match (dims.n_text_layer, dims.n_text_state, dims.n_vocab) {
         (4, 384, 51_864) => &[(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)],
         (4, 384, 51_865) => &[(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)],
         (6, 512, 51_864) => &[(3, 3), (4, 7), (5, 1), (5, 5), (5, 7)],
         (6, 512, 51_865) => &[(3, 1), (4, 2), (4, 3), (4, 7), (5, 1), (5, 2), (5, 4), (5, 6)],
+        (12, 768, 51_864) => &[
+            (6, 6), (7, 0), (7, 3), (7, 8), (8, 2), (8, 5), (8, 7), (9, 0), (9, 4), (9, 8), (9, 10), (10, 0), (10, 1),
+            (10, 2), (10, 3), (10, 6), (10, 11), (11, 2), (11, 4),
+        ],
+        (12, 768, 51_865) => &[
+            (5, 3), (5, 9), (8, 0), (8, 4), (8, 7), (8, 8), (9, 0), (9, 7), (9, 9), (10, 5),
+        ],
+        (24, 1024, 51_864) => &[
+            (11, 4), (14, 1), (14, 12), (14, 14), (15, 4), (16, 0), (16, 4), (16, 9), (17, 12), (17, 14), (18, 7),
+            (18, 10), (18, 15), (20, 0), (20, 3), (20, 9), (20, 14), (21, 12),
+        ],
+        (24, 1024, 51_865) => &[(13, 15), (15, 4), (15, 15), (16, 1), (20, 0), (23, 4)],
+        // large-v2; large-v1 has the same dimensions and is not in use any more.
+        (32, 1280, 51_865) => &[
+            (10, 12), (13, 17), (16, 11), (16, 12), (16, 13), (17, 15), (17, 16), (18, 4), (18, 11), (18, 19), (19, 11),
+            (21, 2), (21, 3), (22, 3), (22, 9), (22, 12), (23, 5), (23, 7), (23, 13), (25, 5), (26, 1), (26, 12),
+            (27, 15),
+        ],
+        (32, 1280, 51_866) => &[
+            (7, 0), (10, 17), (12, 18), (13, 12), (16, 1), (17, 14), (19, 11), (21, 4), (24, 1), (25, 6),
+        ],
+        (4, 1280, 51_866) => &[(2, 4), (2, 11), (3, 3), (3, 6), (3, 11), (3, 14)],
         _ => &[],
     };
     if !known.is_empty() {
@@ -101,26 +122,20 @@ pub(crate) fn words(
             last_row = Some(row);
         }
     }
-    let mut with_end = text.to_vec();
-    with_end.push(tokenizer.eot());
-    let split = split_words(tokenizer, language, &with_end);
-    if split.len() <= 1 {
-        return Ok(Aligned::default());
-    }
     let mut at = 0;
-    let mut words = Vec::with_capacity(split.len());
-    for (text, count) in &split[..split.len() - 1] {
-        let end = at + count;
-        words.push(AlignedWord {
-            text: text.clone(),
-            tokens: *count,
+    let words = tokenizer.words(language, text).into_iter().map(|(text, tokens)| {
+        let end = at + tokens;
+        let word = AlignedWord {
+            text,
+            tokens,
             start_s: entered[at] as f64 / POSITIONS_PER_SECOND,
             end_s: entered[end] as f64 / POSITIONS_PER_SECOND,
-            probability: probabilities[at..end].iter().sum::<f32>() / *count as f32,
-        });
+            probability: probabilities[at..end].iter().sum::<f32>() / tokens as f32,
+        };
         at = end;
-    }
-    Ok(doubt_long_words(words))
+        word
+    });
+    Ok(doubt_long_words(words.collect()))
 }
 
 /// Attention to cost: softmax over positions, normalised over tokens, smoothed by a median, averaged over heads, negated.
@@ -223,53 +238,6 @@ fn warp(cost: &[f32], rows: usize, positions: usize) -> Vec<(usize, usize)> {
     path
 }
 
-/// Tokens put together to words with their number of tokens.
-fn split_words(tokenizer: &Tokenizer, language: &str, tokens: &[TokenId]) -> Vec<(String, usize)> {
-    let letters = split_letters(tokenizer, tokens);
-    if WITHOUT_SPACES.contains(&language) {
-        return letters.into_iter().map(|(text, tokens)| (text, tokens.len())).collect();
-    }
-    let mut words: Vec<(String, usize)> = Vec::new();
-    for (text, tokens) in letters {
-        let special = tokens.first().is_some_and(|token| *token >= tokenizer.eot());
-        let trimmed = text.trim();
-        let punctuation =
-            trimmed.len() == 1 && trimmed.bytes().all(|byte| byte.is_ascii_punctuation()) || trimmed.is_empty();
-        match words.last_mut() {
-            Some(word) if !special && !text.starts_with(' ') && !punctuation => {
-                word.0.push_str(&text);
-                word.1 += tokens.len();
-            }
-            _ => words.push((text, tokens.len())),
-        }
-    }
-    words
-}
-
-/// The fewest tokens that are whole letters, again and again.
-fn split_letters(tokenizer: &Tokenizer, tokens: &[TokenId]) -> Vec<(String, Vec<TokenId>)> {
-    let full = tokenizer.decode(tokens);
-    let mut out = Vec::new();
-    let mut current = Vec::new();
-    let mut offset = 0;
-    for token in tokens {
-        current.push(*token);
-        let text = tokenizer.decode(&current);
-        let broken = text.find(char::REPLACEMENT_CHARACTER);
-        // A replacement that the whole text has there too is no half letter.
-        let whole = broken
-            .is_none_or(|at| full.get(offset + at..).is_some_and(|rest| rest.starts_with(char::REPLACEMENT_CHARACTER)));
-        if whole {
-            offset += text.len();
-            out.push((text, std::mem::take(&mut current)));
-        }
-    }
-    if !current.is_empty() {
-        out.push((tokenizer.decode(&current), current));
-    }
-    out
-}
-
 /// Words around the ends of sentences that seem too long are shortened, then punctuation goes to its words.
 fn doubt_long_words(mut words: Vec<AlignedWord>) -> Aligned {
     let mut lengths: Vec<f64> =
@@ -303,7 +271,7 @@ fn merge_punctuation(words: &mut [AlignedWord]) {
     let mut following = words.len().saturating_sub(1);
     for previous in (0..following).rev() {
         let text = words[previous].text.clone();
-        if text.starts_with(' ') && !text.trim().is_empty() && PREPENDED.contains(text.trim()) {
+        if text.starts_with(' ') && PREPENDED.contains(text.trim()) {
             words[following].text.insert_str(0, &text);
             words[following].tokens += words[previous].tokens;
             (words[previous].text, words[previous].tokens) = (String::new(), 0);
@@ -315,7 +283,7 @@ fn merge_punctuation(words: &mut [AlignedWord]) {
     let mut previous = 0;
     for following in 1..words.len() {
         let text = words[following].text.clone();
-        if !words[previous].text.ends_with(' ') && !text.is_empty() && APPENDED.contains(&text) {
+        if !words[previous].text.ends_with(' ') && APPENDED.contains(&text) {
             words[previous].text.push_str(&text);
             words[previous].tokens += words[following].tokens;
             (words[following].text, words[following].tokens) = (String::new(), 0);
@@ -328,7 +296,6 @@ fn merge_punctuation(words: &mut [AlignedWord]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::tests::toy;
 
     #[test]
     fn the_path_follows_the_cheap_cells() {
@@ -354,25 +321,6 @@ mod tests {
         let values = [0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0];
         assert!((0..8).all(|position| median(&values, position) == 0.0));
         assert_eq!(median(&[5.0, 1.0], 0), 5.0);
-    }
-
-    #[test]
-    fn words_are_tokens_from_space_to_space() {
-        let tokenizer = toy(51_865);
-        let mut tokens = tokenizer.encode("the worlds, in");
-        tokens.push(tokenizer.eot());
-        let words = split_words(&tokenizer, "en", &tokens);
-        let texts: Vec<&str> = words.iter().map(|(text, _)| text.as_str()).collect();
-        assert_eq!(texts, ["the", " worlds", ",", " in", ""]);
-        assert_eq!(words.iter().map(|(_, count)| count).sum::<usize>(), tokens.len());
-    }
-
-    #[test]
-    fn half_letters_stay_together() {
-        let tokenizer = toy(51_865);
-        let tokens = tokenizer.encode("é!");
-        let letters = split_letters(&tokenizer, &tokens);
-        assert_eq!(letters.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), ["é", "!"]);
     }
 
     #[test]

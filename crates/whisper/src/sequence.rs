@@ -1,8 +1,11 @@
 //! Long recordings, window by window: where the next window begins, and what the segments of this one are.
 //!
-//! *Source*: <https://github.com/openai/whisper/blob/v20250625/whisper/transcribe.py>. One thing differs: a recording is streamed, so
-//! each window's spectrogram is normalised over that window, not over the whole file.
+//! *Source*: <https://github.com/openai/whisper/blob/v20250625/whisper/transcribe.py>. Two things differ. A recording is streamed, so
+//! each window's spectrogram is that of its own samples with silence after them, normalised over that window and not over the
+//! whole file. And where words are asked for, a window without any is left behind as a whole; OpenAI's code goes on at the only
+//! timestamp of such a window, which may be its first tenth of a second.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +28,8 @@ pub struct Sequencer {
     seek_frames: usize,
     history: Vec<TokenId>,
     prompt_from: usize,
-    last_speech: Duration,
+    /// End of the last word, in seconds.
+    last_speech_s: f64,
     is_first: bool,
 }
 
@@ -34,15 +38,7 @@ impl Sequencer {
     pub fn new(tokenizer: Arc<Tokenizer>, options: DecodeOptions) -> Self {
         let history =
             options.prompt.as_deref().map_or_else(Vec::new, |prompt| tokenizer.encode(&format!(" {}", prompt.trim())));
-        Self {
-            tokenizer,
-            options,
-            seek_frames: 0,
-            history,
-            prompt_from: 0,
-            last_speech: Duration::ZERO,
-            is_first: true,
-        }
+        Self { tokenizer, options, seek_frames: 0, history, prompt_from: 0, last_speech_s: 0.0, is_first: true }
     }
 
     /// How the recording is decoded. The language is fixed by the first window where none was asked for.
@@ -88,25 +84,27 @@ impl Sequencer {
             return Ok(Vec::new());
         }
         let offset = time(self.seek_frames);
-        let cut = self.cut(result, offset, window_frames);
-        let (mut segments, mut advance) = (cut.segments, cut.advance_frames);
-        if self.options.word_timestamps && !segments.is_empty() {
+        let Cut { mut segments, mut advance_frames, ends_with_one_timestamp } = self.cut(result, offset, window_frames);
+        if self.options.word_timestamps {
             self.add_words(&mut segments, result, offset, window_frames, windows, decoder)?;
-            if !cut.ends_with_one_timestamp
-                && let Some(end) = segments.iter().rev().find_map(|segment| segment.words.last()).map(|word| word.end)
-                && end > offset
-            {
-                advance = ((end - offset).as_millis() as u64 / FRAME_MS) as usize;
+            let end = segments.iter().rev().find_map(|(segment, _)| segment.words.last()).map(|word| word.end);
+            if let Some(end) = end.filter(|end| !ends_with_one_timestamp && *end > offset) {
+                advance_frames = ((end - offset).as_millis() as u64 / FRAME_MS) as usize;
+            }
+            if let Some(end) = end.or(segments.last().map(|(segment, _)| segment.end)) {
+                self.last_speech_s = end.as_secs_f64();
             }
         }
         // A window that does not move on would be decoded for ever.
-        self.seek_frames += if advance == 0 { window_frames } else { advance };
-        segments.retain(|segment| segment.end > segment.start && !segment.text.trim().is_empty());
-        self.history.extend(&result.tokens);
+        self.seek_frames += if advance_frames == 0 { window_frames } else { advance_frames };
+        segments.retain(|(segment, _)| segment.end > segment.start && !segment.text.trim().is_empty());
+        for (_, tokens) in &segments {
+            self.history.extend(&result.tokens[tokens.clone()]);
+        }
         if !self.options.condition_on_previous_text || result.temperature > UNRELIABLE_TEMPERATURE {
             self.prompt_from = self.history.len();
         }
-        Ok(segments)
+        Ok(segments.into_iter().map(|(segment, _)| segment).collect())
     }
 
     /// No speech is likely, and the text is not.
@@ -122,13 +120,13 @@ impl Sequencer {
         let is_time = |index: usize| tokens.get(index).is_some_and(|token| *token >= begin);
         let position = |index: usize| (tokens[index] - begin) as usize;
         let count = tokens.len();
-        let ends_with_one_timestamp = count >= 1 && is_time(count - 1) && !(count >= 2 && is_time(count - 2));
+        let ends_with_one_timestamp = count >= 2 && is_time(count - 1) && !is_time(count - 2);
         let mut ends: Vec<usize> = (1..count).filter(|index| is_time(index - 1) && is_time(*index)).collect();
         if ends.is_empty() {
             // One segment, to its last timestamp if it has one.
             let last = (0..count).rev().find(|index| is_time(*index)).map(position).filter(|position| *position != 0);
             let frames = last.map_or(window_frames, |position| position * FRAMES_PER_TIMESTAMP);
-            let segment = self.segment(result, tokens, offset, offset + time(frames), offset);
+            let segment = self.segment(result, 0..count, offset, offset + time(frames), offset);
             return Cut { segments: vec![segment], advance_frames: window_frames, ends_with_one_timestamp };
         }
         if ends_with_one_timestamp {
@@ -140,7 +138,7 @@ impl Sequencer {
             let at = |index: usize| {
                 if is_time(index) { time(position(index) * FRAMES_PER_TIMESTAMP) } else { Duration::ZERO }
             };
-            segments.push(self.segment(result, &tokens[first..*end], offset + at(first), offset + at(end - 1), offset));
+            segments.push(self.segment(result, first..*end, offset + at(first), offset + at(end - 1), offset));
             first = *end;
         }
         let advance_frames =
@@ -151,14 +149,14 @@ impl Sequencer {
     fn segment(
         &self,
         result: &WindowResult,
-        tokens: &[TokenId],
+        range: Range<usize>,
         start: Duration,
         end: Duration,
         window_start: Duration,
-    ) -> Segment {
+    ) -> Piece {
         let eot = self.tokenizer.eot();
-        let tokens: Vec<TokenId> = tokens.iter().copied().filter(|token| *token < eot).collect();
-        Segment {
+        let tokens: Vec<TokenId> = result.tokens[range.clone()].iter().copied().filter(|token| *token < eot).collect();
+        let segment = Segment {
             start,
             end,
             window_start,
@@ -169,29 +167,33 @@ impl Sequencer {
             no_speech_prob: result.no_speech_prob,
             compression_ratio: result.compression_ratio,
             temperature: result.temperature,
-        }
+        };
+        (segment, range)
     }
 
     fn add_words(
-        &mut self,
-        segments: &mut [Segment],
+        &self,
+        segments: &mut [Piece],
         result: &WindowResult,
         offset: Duration,
         window_frames: usize,
         windows: &WindowDecoder,
         decoder: &mut dyn Decoder,
     ) -> Result<(), DecodeError> {
-        let text: Vec<TokenId> = segments.iter().flat_map(|segment| segment.tokens.iter().copied()).collect();
+        let text: Vec<TokenId> = segments.iter().flat_map(|(segment, _)| segment.tokens.iter().copied()).collect();
         let sot = windows.sot_sequence(result.language, self.options.task)?;
         let positions = window_frames / 2;
         let aligned = align::words(decoder, &self.tokenizer, result.language, &sot, &text, positions)?;
-        place_words(segments, aligned, offset, &mut self.last_speech);
+        place_words(segments.iter_mut().map(|(segment, _)| segment), aligned, offset, self.last_speech_s);
         Ok(())
     }
 }
 
+/// A segment, and where among the window's tokens its own are, timestamps included.
+type Piece = (Segment, Range<usize>);
+
 struct Cut {
-    segments: Vec<Segment>,
+    segments: Vec<Piece>,
     advance_frames: usize,
     ends_with_one_timestamp: bool,
 }
@@ -201,7 +203,12 @@ fn time(frames: usize) -> Duration {
 }
 
 /// Hands the words out to the segments whose tokens they are, and lets each correct the other's times.
-fn place_words(segments: &mut [Segment], aligned: Aligned, offset: Duration, last_speech: &mut Duration) {
+fn place_words<'a>(
+    segments: impl Iterator<Item = &'a mut Segment>,
+    aligned: Aligned,
+    offset: Duration,
+    mut last_speech_s: f64,
+) {
     let (median, longest) = (aligned.median_s, aligned.longest_s);
     let mut words = aligned.words.into_iter().peekable();
     for segment in segments {
@@ -211,18 +218,14 @@ fn place_words(segments: &mut [Segment], aligned: Aligned, offset: Duration, las
             let Some(word) = words.next() else { break };
             taken += word.tokens;
             if !word.text.is_empty() {
-                own.push((
-                    offset.as_secs_f64() + word.start_s,
-                    offset.as_secs_f64() + word.end_s,
-                    word.text,
-                    word.probability,
-                ));
+                let at = |seconds: f64| hundredths(offset.as_secs_f64() + seconds);
+                own.push((at(word.start_s), at(word.end_s), word.text, word.probability));
             }
         }
         let Some(last) = own.len().checked_sub(1) else { continue };
         let (start, end) = (segment.start.as_secs_f64(), segment.end.as_secs_f64());
         // A first word after a pause that seems too long is cut at its end.
-        let after_pause = own[0].1 - last_speech.as_secs_f64() > median * 4.0;
+        let after_pause = own[0].1 - last_speech_s > median * 4.0;
         let too_long = own[0].1 - own[0].0 > longest || (last > 0 && own[1].1 - own[0].0 > longest * 2.0);
         if after_pause && too_long {
             if last > 0 && own[1].1 - own[1].0 > longest {
@@ -243,7 +246,7 @@ fn place_words(segments: &mut [Segment], aligned: Aligned, offset: Duration, las
         } else {
             segment.end = seconds(own[last].1);
         }
-        *last_speech = segment.end;
+        last_speech_s = segment.end.as_secs_f64();
         segment.words = own
             .into_iter()
             .map(|(start, end, text, probability)| Word { start: seconds(start), end: seconds(end), text, probability })
@@ -252,6 +255,10 @@ fn place_words(segments: &mut [Segment], aligned: Aligned, offset: Duration, las
 }
 
 /// Rounded to the 10 ms that the words are known to.
+fn hundredths(seconds: f64) -> f64 {
+    (seconds * 100.0).round() / 100.0
+}
+
 fn seconds(value: f64) -> Duration {
     Duration::from_millis((value.max(0.0) * 100.0).round() as u64 * 10)
 }

@@ -20,6 +20,11 @@ static PIECES: LazyLock<Regex> = LazyLock::new(|| {
 /// Positions of one second, each 20 ms: what a timestamp token counts.
 const TIMESTAMP_MS: u64 = 20;
 
+/// Languages that do not put spaces between words.
+const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
+/// ASCII's punctuation, in its order.
+const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+
 /// The vocabulary does not belong to a Whisper model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its vocabulary has {found} words where {expected} belong to {n_vocab} tokens")]
@@ -173,6 +178,47 @@ impl Tokenizer {
         out.extend(edges.windows(2).filter_map(|edge| self.ranks.get(&piece[edge[0]..edge[1]])));
     }
 
+    /// Text tokens put together to words, each with the number of its tokens. Where a language does not put spaces between words,
+    /// every letter is one. Punctuation stands alone.
+    pub fn words(&self, language: &str, tokens: &[TokenId]) -> Vec<(String, usize)> {
+        let letters = self.letters(tokens);
+        if self.multilingual && WITHOUT_SPACES.contains(&language) {
+            return letters;
+        }
+        let mut words: Vec<(String, usize)> = Vec::new();
+        for (text, tokens) in letters {
+            // Several marks count as one where they happen to be neighbours in ASCII, as in OpenAI's code.
+            let alone = text.starts_with(' ') || PUNCTUATION.contains(text.trim());
+            match words.last_mut() {
+                Some(word) if !alone => {
+                    word.0.push_str(&text);
+                    word.1 += tokens;
+                }
+                _ => words.push((text, tokens)),
+            }
+        }
+        words
+    }
+
+    /// The fewest tokens that are whole letters, again and again.
+    fn letters(&self, tokens: &[TokenId]) -> Vec<(String, usize)> {
+        let full: Vec<char> = self.decode(tokens).chars().collect();
+        let mut out = Vec::new();
+        let (mut first, mut offset) = (0, 0);
+        for end in 1..=tokens.len() {
+            let text = self.decode(&tokens[first..end]);
+            // A replacement that the whole text has there too is no half letter.
+            let broken = text.chars().position(|letter| letter == char::REPLACEMENT_CHARACTER);
+            let whole = broken.is_none_or(|at| full.get(offset + at) == Some(&char::REPLACEMENT_CHARACTER));
+            if whole || end == tokens.len() {
+                offset += text.chars().count();
+                out.push((text, end - first));
+                first = end;
+            }
+        }
+        out
+    }
+
     /// Tokens that speech does not contain: brackets, dashes, notes, speaker tags.
     pub fn non_speech_tokens(&self) -> Vec<TokenId> {
         const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
@@ -246,6 +292,21 @@ pub(crate) mod tests {
         };
         assert_eq!(words("the world"), ["the", " world"]);
         assert_eq!(words("then words"), ["the", "n", " wor", "d", "s"]);
+    }
+
+    #[test]
+    fn words_are_tokens_from_space_to_space() {
+        let tokens = TOY.encode("the worlds, in");
+        let words = TOY.words("en", &tokens);
+        let texts: Vec<&str> = words.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(texts, ["the", " worlds", ",", " in"]);
+        assert_eq!(words.iter().map(|(_, count)| count).sum::<usize>(), tokens.len());
+    }
+
+    #[test]
+    fn half_letters_stay_together() {
+        let words = TOY.words("ja", &TOY.encode("é!"));
+        assert_eq!(words, [("é".to_owned(), 2), ("!".to_owned(), 1)]);
     }
 
     #[test]

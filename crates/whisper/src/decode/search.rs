@@ -41,8 +41,9 @@ pub(super) fn search(
     observer: &mut dyn Observer,
 ) -> Result<Found, DecodeError> {
     let n_vocab = decoder.dims().n_vocab;
-    let most =
-        max_tokens(options, decoder.dims().n_text_ctx).min(decoder.dims().n_text_ctx.saturating_sub(initial.len()));
+    // The last token sampled is not given to the decoder any more: it may be one more than fits.
+    let n_text_ctx = decoder.dims().n_text_ctx;
+    let most = max_tokens(options, n_text_ctx).min((n_text_ctx + 1).saturating_sub(initial.len()));
     let beams = options.beam_size.filter(|_| temperature == 0.0);
     let rows = beams.unwrap_or(if temperature > 0.0 { options.best_of.max(1) } else { 1 }).min(decoder.max_rows());
     logits.resize(n_vocab * rows.max(2), 0.0);
