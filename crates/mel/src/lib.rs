@@ -167,6 +167,8 @@ mod tests {
         let mut padded = samples[..samples.len().min(window)].to_vec();
         padded.resize(window, 0.0);
         let bank = filter_bank(n_mels);
+        let waves: Vec<(f64, f64)> =
+            (0..N_FFT).map(|step| (std::f64::consts::TAU * step as f64 / N_FFT as f64).sin_cos()).collect();
         let mut out = Vec::new();
         for frame in 0..frames {
             let values: Vec<f64> = (0..N_FFT)
@@ -188,9 +190,9 @@ mod tests {
                 .map(|frequency| {
                     let (mut re, mut im) = (0.0, 0.0);
                     for (offset, value) in values.iter().enumerate() {
-                        let angle = std::f64::consts::TAU * ((frequency * offset) % N_FFT) as f64 / N_FFT as f64;
-                        re += value * angle.cos();
-                        im -= value * angle.sin();
+                        let (sin, cos) = waves[(frequency * offset) % N_FFT];
+                        re += value * cos;
+                        im -= value * sin;
                     }
                     re * re + im * im
                 })
@@ -226,10 +228,11 @@ mod tests {
             for (samples, frames) in
                 [(noise(8000, 1), 60), (noise(8000, 2), 50), (noise(3000, 3), 50), (vec![], 10), (noise(100, 4), 4)]
             {
+                let expected = oracle(&samples, frames, n_mels);
                 for _ in 0..2 {
                     let mut out = vec![f32::NAN; frames * n_mels];
                     plan.compute(&samples, &mut out);
-                    let difference = largest_difference(&out, &oracle(&samples, frames, n_mels));
+                    let difference = largest_difference(&out, &expected);
                     assert!(
                         difference < 1e-4,
                         "{n_mels} bins, {} samples in {frames} frames: {difference}",

@@ -121,7 +121,7 @@ pub enum BackendError {
         limit: usize,
     },
     /// The results are not numbers: the weights are damaged.
-    #[error("the model computes values that are not numbers; the model file is probably damaged")]
+    #[error("the model computes values that are not numbers; the model file is probably damaged; download it again")]
     NotFinite,
     /// The device failed and no other may be used.
     #[error("{device} failed: {reason}")]

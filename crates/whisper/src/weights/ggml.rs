@@ -22,8 +22,7 @@ pub(super) fn open(path: &Path) -> Result<Parts, WeightError> {
     if reader.u32().ok() != Some(MAGIC) {
         return Err(WeightError::NotAModel {
             path: path.to_owned(),
-            reason: "it does not begin as a ggml file; models end in .bin and come from whisper.cpp's collection"
-                .into(),
+            reason: "it does not begin as a ggml file".into(),
         });
     }
     let dims = Dims {
@@ -132,7 +131,7 @@ impl<'a> Reader<'a> {
                 return Err(WeightError::NotAModel {
                     path: self.path.to_owned(),
                     reason: format!(
-                        "its tensor {name} has the number type {other}, which is not supported; use f16, q8_0, q5_1, q5_0, q4_1 or q4_0"
+                        "its tensor {name} has the number type {other}; f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 and q4_0 are supported"
                     ),
                 });
             }

@@ -43,7 +43,12 @@ struct TokenizerModel {
 }
 
 pub(super) fn open(folder: &Path) -> Result<Parts, WeightError> {
-    let config: Config = json(&folder.join("config.json"))?;
+    let not_a_model = |reason| WeightError::NotAModel { path: folder.to_owned(), reason };
+    let has = |name: &str| folder.join(name).is_file();
+    if !has("config.json") {
+        return Err(not_a_model("it is a folder without config.json".to_owned()));
+    }
+    let config: Config = json(folder, "config.json")?;
     let dims = Dims {
         n_mels: config.num_mel_bins,
         n_audio_ctx: config.max_source_positions,
@@ -56,12 +61,13 @@ pub(super) fn open(folder: &Path) -> Result<Parts, WeightError> {
         n_text_head: config.decoder_attention_heads,
         n_text_layer: config.decoder_layers,
     };
-    let not_a_model = |reason| WeightError::NotAModel { path: folder.to_owned(), reason };
     plausible(&dims).map_err(not_a_model)?;
-    let vocabulary = if folder.join("vocab.json").is_file() {
-        json::<HashMap<String, usize>>(&folder.join("vocab.json"))?
+    let vocabulary = if has("vocab.json") {
+        json::<HashMap<String, usize>>(folder, "vocab.json")?
+    } else if has("tokenizer.json") {
+        json::<TokenizerFile>(folder, "tokenizer.json")?.model.vocab
     } else {
-        json::<TokenizerFile>(&folder.join("tokenizer.json"))?.model.vocab
+        return Err(not_a_model("it has neither vocab.json nor tokenizer.json".to_owned()));
     };
     let tokens = byte_tokens(vocabulary).map_err(not_a_model)?;
     let tokenizer = Tokenizer::new(tokens, dims.n_vocab).map_err(|error| not_a_model(error.to_string()))?;
@@ -94,29 +100,35 @@ pub(super) fn open(folder: &Path) -> Result<Parts, WeightError> {
     Ok(Parts { dims, tokenizer, files, places })
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, WeightError> {
-    let io = |source| WeightError::Io { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(io)?.len();
+fn json<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Result<T, WeightError> {
+    let path = folder.join(name);
+    let io = |source| WeightError::Io { path: path.clone(), source };
+    let not_a_model = |reason| WeightError::NotAModel { path: folder.to_owned(), reason };
+    let length = std::fs::metadata(&path).map_err(io)?.len();
     if length > MOST_JSON_BYTES {
-        return Err(WeightError::NotAModel { path: path.to_owned(), reason: format!("it has {length} bytes") });
+        return Err(not_a_model(format!("its {name} has {length} bytes")));
     }
-    let text = std::fs::read(path).map_err(io)?;
-    serde_json::from_slice(&text)
-        .map_err(|error| WeightError::NotAModel { path: path.to_owned(), reason: error.to_string() })
+    let text = std::fs::read(&path).map_err(io)?;
+    serde_json::from_slice(&text).map_err(|error| not_a_model(format!("its {name} cannot be understood ({error})")))
 }
 
 fn shards(folder: &Path) -> Result<Vec<PathBuf>, WeightError> {
-    let index = folder.join("model.safetensors.index.json");
-    if !index.is_file() {
-        return Ok(vec![folder.join("model.safetensors")]);
+    const INDEX: &str = "model.safetensors.index.json";
+    let not_a_model = |reason: &str| WeightError::NotAModel { path: folder.to_owned(), reason: reason.to_owned() };
+    let only = folder.join("model.safetensors");
+    if only.is_file() {
+        return Ok(vec![only]);
     }
-    let mut names: Vec<String> = json::<Index>(&index)?.weight_map.into_values().collect();
+    if !folder.join(INDEX).is_file() {
+        return Err(not_a_model("it has no model.safetensors"));
+    }
+    let mut names: Vec<String> = json::<Index>(folder, INDEX)?.weight_map.into_values().collect();
     names.sort();
     names.dedup();
     // A name from the index must not lead out of the folder.
     let harmless = |name: &String| Path::new(name).components().count() == 1 && !name.starts_with('.');
     if names.len() > MOST_SHARDS || !names.iter().all(harmless) {
-        return Err(WeightError::NotAModel { path: index, reason: "it names files that it may not".into() });
+        return Err(not_a_model("its index names files that are not in it"));
     }
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
@@ -129,8 +141,7 @@ fn byte_tokens(vocabulary: HashMap<String, usize>) -> Result<Vec<Vec<u8>>, Strin
     by_id.sort();
     let mut tokens = Vec::new();
     for (id, text) in by_id {
-        let special = text.starts_with("<|") && text.ends_with("|>");
-        if special || (text.is_empty() && tokens.len() > 50_000) {
+        if text.starts_with("<|") && text.ends_with("|>") {
             break;
         }
         if id != tokens.len() {

@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 16 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum WeightError {
     /// The file cannot be opened or read.
-    #[error("cannot read the model {}: {source}", path.display())]
+    #[error("cannot read the model {}: {source}; check that it is there and that you may read it", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum WeightError {
         source: std::io::Error,
     },
     /// The file is no Whisper model that is known.
-    #[error("{} is not a Whisper model: {reason}", path.display())]
+    #[error("{} is no Whisper model that can be used: {reason}; choose a ggml .bin file or a Hugging Face folder", path.display())]
     NotAModel {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum WeightError {
         reason: String,
     },
     /// A tensor that Whisper needs is not there.
-    #[error("the model {} has no tensor {name}; it is not a complete Whisper model", path.display())]
+    #[error("the model {} is not complete: it has no tensor {name}; download it again", path.display())]
     MissingTensor {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,10 @@ pub enum WeightError {
         name: String,
     },
     /// A tensor has another shape than the model's dimensions say.
-    #[error("the tensor {name} of the model {} is {found:?} where its dimensions say {expected:?}", path.display())]
+    #[error(
+        "the model {} is damaged: its tensor {name} is {found:?} where its dimensions say {expected:?}; download it again",
+        path.display()
+    )]
     WrongShape {
         /// The file.
         path: PathBuf,
