@@ -1,6 +1,7 @@
 //! Recordings in files, streamed: WAV, FLAC, MP3, Ogg Vorbis and Opus, AAC and ALAC in MP4, Matroska and WebM.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 use symphonia_adapter_libopus::OpusDecoder;
 
@@ -30,15 +31,21 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be opened or read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file is none.
+    #[error("{} is a folder; choose a recording in it", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The file has no bytes.
-    #[error("{} is empty", path.display())]
+    #[error("{} is empty; record it again or choose another", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -50,7 +57,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The file has pictures but no sound.
-    #[error("{} has no sound track", path.display())]
+    #[error("{} has no sound track; choose a file with sound", path.display())]
     NoSoundTrack {
         /// The file.
         path: PathBuf,
@@ -119,19 +126,16 @@ impl AudioFile {
         let io = |source| FileError::Io { path: path.clone(), source };
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
-            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+            return Err(FileError::Folder { path });
         }
         if metadata.len() == 0 {
             return Err(FileError::Empty { path });
         }
-        let mut hint = Hint::new();
-        if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
-            hint.with_extension(extension);
-        }
-        let stream = MediaSourceStream::new(Box::new(file), Default::default());
-        let format = symphonia::default::get_probe()
-            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|_| FileError::NotAudio { path: path.clone() })?;
+        let not_audio = || FileError::NotAudio { path: path.clone() };
+        // Of a file that breaks off the index at its end is missing: read from front to back, it is not asked for.
+        let again = File::open(&path).map_err(io)?;
+        let format = probe(&path, Box::new(file)).or_else(|| probe(&path, Box::new(ReadOnlySource::new(again))));
+        let format = format.ok_or_else(not_audio)?;
         let Some(track) = format.default_track(TrackType::Audio).or_else(|| format.first_track(TrackType::Audio))
         else {
             return Err(FileError::NoSoundTrack { path });
@@ -139,9 +143,9 @@ impl AudioFile {
         let Some(parameters) = track.codec_params.as_ref().and_then(|parameters| parameters.audio()) else {
             return Err(FileError::NoSoundTrack { path });
         };
-        let decoder = CODECS
-            .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-            .map_err(|error| FileError::Unsupported { path: path.clone(), reason: error.to_string() })?;
+        let decoder = guarded(|| CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()))
+            .and_then(|decoder| decoder.map_err(|error| error.to_string()))
+            .map_err(|reason| FileError::Unsupported { path: path.clone(), reason })?;
         let duration = match (track.num_frames, parameters.sample_rate) {
             (Some(frames), Some(rate)) if rate > 0 => Some(Duration::from_secs_f64(frames as f64 / f64::from(rate))),
             _ => track.time_base.zip(track.duration).and_then(|(base, ticks)| {
@@ -205,26 +209,30 @@ impl AudioFile {
     fn packet(&mut self) {
         let mut damaged = 0;
         loop {
-            let packet = match self.format.next_packet() {
-                Ok(Some(packet)) => packet,
+            let packet = match guarded(|| self.format.next_packet()) {
+                Ok(Ok(Some(packet))) => packet,
                 // A chain of streams ends with the first: the others would be other recordings.
-                Ok(None) | Err(Error::ResetRequired) => return self.end(None),
-                Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Ok(Ok(None) | Err(Error::ResetRequired)) => return self.end(None),
+                Ok(Err(Error::IoError(error))) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     return self.end(Some("it ends in the middle".to_owned()));
                 }
-                Err(error) => return self.end(Some(error.to_string())),
+                Ok(Err(error)) => return self.end(Some(error.to_string())),
+                Err(panic) => return self.end(Some(panic)),
             };
             if packet.track_id != self.track {
                 continue;
             }
-            let reason = match self.decoder.decode(&packet) {
-                Ok(buffer) => {
-                    let (rate, channels) = (buffer.spec().rate(), buffer.spec().channels().count());
-                    buffer.copy_to_vec_interleaved(&mut self.interleaved);
-                    return self.take(rate, channels);
-                }
-                Err(Error::DecodeError(reason)) => reason.to_owned(),
-                Err(error) => return self.end(Some(error.to_string())),
+            let (decoder, interleaved) = (&mut self.decoder, &mut self.interleaved);
+            let decoded = guarded(|| {
+                let buffer = decoder.decode(&packet)?;
+                buffer.copy_to_vec_interleaved(interleaved);
+                Ok((buffer.spec().rate(), buffer.spec().channels().count()))
+            });
+            let reason = match decoded {
+                Ok(Ok((rate, channels))) => return self.take(rate, channels),
+                Ok(Err(Error::DecodeError(reason))) => reason.to_owned(),
+                Ok(Err(error)) => return self.end(Some(error.to_string())),
+                Err(panic) => return self.end(Some(panic)),
             };
             damaged += 1;
             if damaged > MOST_DAMAGED_PACKETS {
@@ -267,4 +275,21 @@ impl AudioFile {
             reason,
         });
     }
+}
+
+/// Finds out what format the bytes are in.
+fn probe(path: &Path, source: Box<dyn MediaSource>) -> Option<Box<dyn FormatReader>> {
+    let mut hint = Hint::new();
+    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+        hint.with_extension(extension);
+    }
+    let stream = MediaSourceStream::new(source, Default::default());
+    let probe = symphonia::default::get_probe();
+    guarded(|| probe.probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())).ok()?.ok()
+}
+
+/// Runs a reader or decoder on what came from outside. One that panics over it (some do in debug builds, where sums of absurd
+/// numbers overflow) has failed, and is not used again.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| "its numbers make no sense".to_owned())
 }
