@@ -1,6 +1,7 @@
 //! Recordings in files, streamed: WAV, FLAC, MP3, Ogg Vorbis and Opus, AAC and ALAC in MP4, Matroska and WebM.
 
 use std::fs::File;
+use std::io::Seek;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -133,8 +134,11 @@ impl AudioFile {
         }
         let not_audio = || FileError::NotAudio { path: path.clone() };
         // Of a file that breaks off the index at its end is missing: read from front to back, it is not asked for.
-        let again = File::open(&path).map_err(io)?;
-        let format = probe(&path, Box::new(file)).or_else(|| probe(&path, Box::new(ReadOnlySource::new(again))));
+        let mut again = file.try_clone().map_err(io)?;
+        let format = probe(&path, Box::new(file)).or_else(|| {
+            again.rewind().ok()?;
+            probe(&path, Box::new(ReadOnlySource::new(again)))
+        });
         let format = format.ok_or_else(not_audio)?;
         let Some(track) = format.default_track(TrackType::Audio).or_else(|| format.first_track(TrackType::Audio))
         else {
@@ -147,7 +151,7 @@ impl AudioFile {
             .and_then(|decoder| decoder.map_err(|error| error.to_string()))
             .map_err(|reason| FileError::Unsupported { path: path.clone(), reason })?;
         let duration = match (track.num_frames, parameters.sample_rate) {
-            (Some(frames), Some(rate)) if rate > 0 => Some(Duration::from_secs_f64(frames as f64 / f64::from(rate))),
+            (Some(frames), Some(rate)) if rate > 0 => Duration::try_from_secs_f64(frames as f64 / f64::from(rate)).ok(),
             _ => track.time_base.zip(track.duration).and_then(|(base, ticks)| {
                 let time = base.calc_duration(ticks)?;
                 Duration::try_from_secs_f64(time.as_secs_f64()).ok()

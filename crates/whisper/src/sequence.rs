@@ -87,12 +87,11 @@ impl Sequencer {
         let Cut { mut segments, mut advance_frames, ends_with_one_timestamp } = self.cut(result, offset, window_frames);
         if self.options.word_timestamps {
             self.add_words(&mut segments, result, offset, window_frames, windows, decoder)?;
-            let end = segments.iter().rev().find_map(|(segment, _)| segment.words.last()).map(|word| word.end);
-            if let Some(end) = end.filter(|end| !ends_with_one_timestamp && *end > offset) {
-                advance_frames = ((end - offset).as_millis() as u64 / FRAME_MS) as usize;
-            }
-            if let Some(end) = end.or(segments.last().map(|(segment, _)| segment.end)) {
-                self.last_speech_s = end.as_secs_f64();
+            if let Some(last) = segments.iter().rev().find_map(|(segment, _)| segment.words.last()) {
+                self.last_speech_s = last.end.as_secs_f64();
+                if !ends_with_one_timestamp && last.end > offset {
+                    advance_frames = ((last.end - offset).as_millis() as u64 / FRAME_MS) as usize;
+                }
             }
         }
         // A window that does not move on would be decoded for ever.

@@ -30,7 +30,7 @@ pub enum WeightError {
         source: std::io::Error,
     },
     /// The file is no Whisper model that is known.
-    #[error("{} is no Whisper model that can be used: {reason}; choose a ggml .bin file or a Hugging Face folder", path.display())]
+    #[error("{} is not a Whisper model: {reason}; choose a ggml .bin file or a Hugging Face folder", path.display())]
     NotAModel {
         /// The file.
         path: PathBuf,
