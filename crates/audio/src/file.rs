@@ -16,6 +16,7 @@ use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 use symphonia_adapter_libopus::OpusDecoder;
 
+use crate::wav::Piped;
 use crate::{Resampler, SAMPLE_RATE};
 
 /// Damaged packets in a row after which a file counts as broken off.
@@ -122,7 +123,7 @@ impl AudioFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub fn from_file(file: File, path: &Path) -> Result<Self, FileError> {
+    pub fn from_file(mut file: File, path: &Path) -> Result<Self, FileError> {
         let path = path.to_owned();
         let io = |source| FileError::Io { path: path.clone(), source };
         let metadata = file.metadata().map_err(io)?;
@@ -135,7 +136,11 @@ impl AudioFile {
         let not_audio = || FileError::NotAudio { path: path.clone() };
         // Of a file that breaks off the index at its end is missing: read from front to back, it is not asked for.
         let mut again = file.try_clone().map_err(io)?;
-        let format = probe(&path, Box::new(file)).or_else(|| {
+        let source: Box<dyn MediaSource> = match Piped::recognise(&mut file, metadata.len()).map_err(io)? {
+            Some(piped) => Box::new(piped),
+            None => Box::new(file),
+        };
+        let format = probe(&path, source).or_else(|| {
             again.rewind().ok()?;
             probe(&path, Box::new(ReadOnlySource::new(again)))
         });
@@ -203,9 +208,9 @@ impl AudioFile {
             let count = (self.ready.len() - self.taken).min(out.len() - filled);
             out[filled..filled + count].copy_from_slice(&self.ready[self.taken..self.taken + count]);
             self.taken += count;
+            self.given_out += count as u64;
             filled += count;
         }
-        self.given_out += filled as u64;
         Ok(filled)
     }
 

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod file;
 mod resample;
 mod voice;
+mod wav;
 
 pub use capture::{Capture, CaptureError, CaptureEvent, Device, devices};
 pub use file::{AudioFile, FileError};

@@ -266,3 +266,28 @@ proptest! {
         prop_assert!(samples < 16_000 * 600, "{name}: {samples} samples");
     }
 }
+
+/// What `espeak-ng --stdout`, `ffmpeg` and `arecord` leave in a pipe: lengths that nobody knew when they were written.
+#[test]
+fn a_wav_that_does_not_know_its_length_is_read_whole() {
+    let folder = Folder::new();
+    let sound: Vec<u8> = (0..20_000_i16).flat_map(i16::to_le_bytes).collect();
+    let wav = |riff: u32, data: u32| {
+        let mut bytes = b"RIFF".to_vec();
+        bytes.extend(riff.to_le_bytes());
+        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0PAD \x03\0\0\0abc\0data");
+        bytes.extend(data.to_le_bytes());
+        bytes.extend(&sound);
+        bytes
+    };
+    for (riff, data) in [(0x7fff_f024, 0x7fff_f000), (u32::MAX, u32::MAX), (0, 0), (40_048, 40_000)] {
+        let (samples, error) = read(&folder.write("piped.wav", &wav(riff, data)));
+        assert!(error.is_none(), "{data:#x}: {error:?}");
+        assert_eq!(samples, 20_000, "{data:#x}");
+    }
+    // One that knew it, and was cut, is damaged, and it is said where.
+    let (samples, error) = read(&folder.write("cut.wav", &wav(80_048, 80_000)));
+    let Some(FileError::Damaged { after, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(samples, (after.as_secs_f64() * 16_000.0).round() as usize);
+    assert!(samples > 18_000, "{samples}");
+}

@@ -54,7 +54,7 @@ async fn answer(app: &App, request: Request, task: Task) -> Result<Response, Api
 
 fn unreadable(error: FileError) -> ApiError {
     match error {
-        FileError::Io { .. } => ApiError::server(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}; try again")),
+        FileError::Io { .. } => ApiError::server(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         error => ApiError::field("file", error.to_string()),
     }
 }
