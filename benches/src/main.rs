@@ -39,6 +39,9 @@ struct Arguments {
     /// Where models with random weights are kept.
     #[arg(long)]
     cache: PathBuf,
+    /// Wait for a line on the standard input before each run, and print its times: to take turns with other engines.
+    #[arg(long)]
+    takes_turns: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -77,7 +80,12 @@ fn main() -> anyhow::Result<()> {
                     Number::Int8 => Precision::Int8,
                 };
                 let ceiling = ceiling::measure(threads.get());
-                let plan = stages::Plan { runs: arguments.runs, tokens: arguments.tokens, seconds: arguments.seconds };
+                let plan = stages::Plan {
+                    runs: arguments.runs,
+                    tokens: arguments.tokens,
+                    seconds: arguments.seconds,
+                    takes_turns: arguments.takes_turns,
+                };
                 let stages = stages::measure(&path, kind, *threads, &plan)?;
                 let encoder_gops = stages.encoder_operations / stages.encoder.min / 1e6;
                 let most = match precision {
@@ -94,7 +102,7 @@ fn main() -> anyhow::Result<()> {
                     encoder_fraction_of_ceiling: if most > 0.0 { encoder_gops / most } else { 0.0 },
                     stages,
                 };
-                if !arguments.json {
+                if !arguments.json && !arguments.takes_turns {
                     print(&line, lines.is_empty());
                 }
                 lines.push(line);

@@ -104,6 +104,8 @@ fn write_ggml(file: &mut impl Write, dims: &Dims) -> std::io::Result<()> {
     let mut random = Random(1);
     for (name, shape) in expected_tensors(dims) {
         let is_matrix = shape.len() > 1 && !name.ends_with("positional_embedding");
+        // whisper.cpp wants the biases of convolutions as [width, 1].
+        let shape = if name.contains(".conv") && shape.len() == 1 { vec![shape[0], 1] } else { shape };
         number(file, shape.len())?;
         number(file, name.len())?;
         number(file, usize::from(is_matrix))?;

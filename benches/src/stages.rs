@@ -19,6 +19,20 @@ pub struct Plan {
     pub runs: usize,
     pub tokens: usize,
     pub seconds: f32,
+    /// Whether each run waits for a line on the standard input, and prints its times: to take turns with other engines.
+    pub takes_turns: bool,
+}
+
+/// Times of one run, as the script that compares engines reads them.
+#[derive(Serialize)]
+struct Turn {
+    mel: f64,
+    encoder: f64,
+    encoder_cpu: f64,
+    token: f64,
+    end: f64,
+    load: f64,
+    rss: f64,
 }
 
 /// Milliseconds of several runs.
@@ -83,6 +97,9 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
     let mut times: [Vec<f64>; 6] = Default::default();
     // The first run warms up.
     for run in 0..=plan.runs {
+        if plan.takes_turns && run > 0 && std::io::stdin().read_line(&mut String::new())? == 0 {
+            break;
+        }
         let start = Instant::now();
         log_mel.compute(&samples, &mut mel);
         let mel_ms = milliseconds(start);
@@ -104,6 +121,18 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
         }
         let token_ms = milliseconds(decode) / plan.tokens.max(1) as f64;
         let end_ms = milliseconds(start);
+        if plan.takes_turns && run > 0 {
+            let turn = Turn {
+                mel: mel_ms,
+                encoder: encoder_ms,
+                encoder_cpu: encoder_cpu_ms,
+                token: token_ms,
+                end: end_ms,
+                load: load_ms,
+                rss: peak_rss_mb(),
+            };
+            println!("times {}", serde_json::to_string(&turn)?);
+        }
         if run > 0 {
             for (times, time) in times.iter_mut().zip([mel_ms, encoder_ms, encoder_cpu_ms, cross_ms, token_ms, end_ms])
             {
@@ -126,6 +155,17 @@ fn cpu_milliseconds() -> f64 {
     // SAFETY: it writes the time, or leaves the zeros.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}
+
+/// Most memory that the process has had.
+fn peak_rss_mb() -> f64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: zeros are a valid usage, and it is written or left alone.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_maxrss as f64 / 1024.0
 }
 
 fn best(logits: &[f32]) -> u32 {

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the figures, each from the bench that makes them.
 
+use std::process::Command;
+
 use clap::Args;
 
 use crate::process;
@@ -13,6 +15,9 @@ pub struct Options {
     /// stages by themselves: random weights of several sizes, one thread and two, beside what the silicon allows.
     #[arg(long)]
     pipeline: bool,
+    /// Other engines beside ours, which are installed from PyPI into an environment of their own in the cache.
+    #[arg(long, conflicts_with = "pipeline")]
+    peers: bool,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -31,10 +36,35 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let tools = setup::prepare(Purpose::Test, Consent::from_flag(options.yes))?;
     if options.pipeline {
         bench(&tools, "amanuensis-engine", "pipeline", options)?;
+    } else if options.peers {
+        peers(&tools, options)?;
     } else {
         stages(&tools, options)?;
     }
     Ok(true)
+}
+
+/// The engines that ours is compared with. The versions are what the figures in our documents were measured with.
+const PEERS: &[&str] =
+    &["numpy==2.4.6", "ctranslate2==4.8.5", "openvino==2026.4.1", "nncf==3.4.0", "pywhispercpp==1.5.1"];
+
+fn peers(tools: &Tools, options: &Options) -> anyhow::Result<()> {
+    let cache = workspace::cache()?;
+    let venv = cache.join("peers/venv");
+    let python = venv.join("bin/python");
+    if !python.is_file() {
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    }
+    process::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PEERS))?;
+    let mut cargo = workspace::cargo();
+    process::run(tools.equip(&mut cargo).args(["build", "--release", "--locked", "--package", "amanuensis-benches"]))?;
+    let mut script = Command::new(&python);
+    script.arg(workspace::root().join("benches/peers.py")).arg("--cache").arg(cache.join("bench"));
+    script.arg("--measure").arg(workspace::root().join("target/release/measure"));
+    if options.json {
+        script.arg("--json");
+    }
+    process::run(script.args(&options.arguments))
 }
 
 fn stages(tools: &Tools, options: &Options) -> anyhow::Result<()> {
