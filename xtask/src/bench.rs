@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The engines that ours is compared with. The versions are what the figures in our documents were measured with.
+/// The engines that ours is compared with, in fixed versions, so that figures of different days can be compared.
 const PEERS: &[&str] =
     &["numpy==2.4.6", "ctranslate2==4.8.5", "openvino==2026.4.1", "nncf==3.4.0", "pywhispercpp==1.5.1"];
 

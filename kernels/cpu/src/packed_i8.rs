@@ -52,22 +52,18 @@ impl WeightMatrix for PackedI8 {
         let words = k.div_ceil(GROUP);
         let mut panels = Words::zeros(columns * words);
         let (mut scales, mut sums) = (vec![0.0; columns], vec![0.0; columns]);
-        let mut values = vec![0.0; k];
+        let (mut values, mut packed) = (vec![0.0; k], vec![0; words]);
         for column in 0..n {
             row(column, &mut values);
-            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-            scales[column] = scale;
+            // As activations are, around a middle of 128; taking that away is turning a bit over.
+            scales[column] = quantise_row(&values, None, &mut [], 127, bytes_mut(&mut packed));
             let panel = &mut panels.as_mut_slice()[column / PANEL * PANEL * words..][..PANEL * words];
-            for (index, four) in values.chunks(GROUP).enumerate() {
-                let mut bytes = [0; GROUP];
-                for (byte, value) in bytes.iter_mut().zip(four) {
-                    let quantised = (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
-                    *byte = quantised.cast_unsigned();
-                    sums[column] += f32::from(quantised);
-                }
-                panel[index * PANEL + column % PANEL] = u32::from_le_bytes(bytes);
+            let mut sum = 0_i32;
+            for (out, word) in panel.iter_mut().skip(column % PANEL).step_by(PANEL).zip(&packed) {
+                *out = word ^ 0x8080_8080;
+                sum += out.to_le_bytes().iter().map(|byte| i32::from(byte.cast_signed())).sum::<i32>();
             }
+            sums[column] = sum as f32;
         }
         Self { n, k, panels, scales, sums, level: Level::best() }
     }
