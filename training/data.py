@@ -122,12 +122,12 @@ class Batches(torch.utils.data.IterableDataset):
             # Shares of computing time; a group of 600 clips takes about the same, but for "padded", which uses few of them.
             kind = rng.choice(
                 ["single", "joined", "long", "padded"],
-                p=[0.6, 0.22, 0.11, 0.07] if progress > 0.5 else [0.86, 0.12, 0.02, 0],
+                p=[0.62, 0.2, 0.08, 0.1] if progress > 0.5 else [0.86, 0.12, 0.02, 0],
             )
         if kind == "single":
             groups = [[self._broken_off(clip) if progress > 0.3 and rng.random() < 0.08 else clip] for clip in clips]
         elif kind == "padded":
-            groups = [[clip] for clip in clips[:40]]
+            groups = [clips[at : at + int(rng.choice([1, 1, 1, 2, 4]))] for at in range(0, 160, 4)]
         else:
             groups, at = [], 0
             while at < len(clips):
@@ -185,7 +185,8 @@ class Batches(torch.utils.data.IterableDataset):
             gap = int((0.12 + 0.8 * rng.random() ** 3) * RATE)
             pieces += [sound, np.zeros(gap, np.float32)]
             at = end + gap
-        pieces[-1] = np.zeros(int((0.02 + 0.6 * rng.random() ** 3) * RATE), np.float32)
+        after = rng.uniform(0.5, 2.5) if rng.random() < 0.2 else 0.02 + 0.6 * rng.random() ** 3
+        pieces[-1] = np.zeros(int(after * RATE), np.float32)
         audio = augment.spoil(rng, np.concatenate(pieces), strength)[:LONGEST]
         return Window(audio, sentences, phones)
 

@@ -70,7 +70,7 @@ def schedule(progress: float, step: int) -> float:
 
 
 def held_out_mels(count: int = 50) -> dict[str, tuple[torch.Tensor, list[str]]]:
-    """Held-out sentences in three conditions, padded to the longest."""
+    """Held-out sentences in three conditions, padded to the longest; and a few of them padded to 30 s."""
     espeak, rng = Espeak(), np.random.default_rng(3)
     lines = HELD_OUT.read_text().splitlines()[:count]
     sets = {}
@@ -90,6 +90,9 @@ def held_out_mels(count: int = 50) -> dict[str, tuple[torch.Tensor, list[str]]]:
             torch.from_numpy(np.stack([np.pad(sound, (0, longest - len(sound))) for sound in sounds]))
         )
         sets[condition] = (mel, lines)
+    silence = sets["seen"][0].amin(dim=(1, 2), keepdim=True)[:16]
+    seen, lines = sets["seen"][0][:16], sets["seen"][1][:16]
+    sets["30 s"] = (torch.cat([seen, silence.expand(-1, 80, 3000 - seen.shape[-1])], 2), lines)
     return sets
 
 
