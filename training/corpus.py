@@ -6,6 +6,7 @@ A sentence is a list of units `(written, spoken)`, which differ only where Whisp
 
 import random
 import re
+from collections import Counter
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -14,6 +15,9 @@ from words import (
     ADJECTIVES, ADVERBS, DAYS, DOUBLING, IRREGULAR_PLURALS, IRREGULAR_VERBS, MONTHS, NAMES, PLACES, SHOPPING, STUFF,
     SURNAMES, THINGS, VERBS_ALONE, VERBS_OBJECT,
 )  # fmt: skip
+
+# A word that was used less often is not worth the time.
+KNOWN = 4
 
 Sentence = list[tuple[str, str]]
 
@@ -347,10 +351,14 @@ _UNIT = re.compile(r"\{([^|}]*)\|([^}]*)\}(\S*)|(\S+)")
 
 
 class Corpus:
-    """An endless, seeded source of sentences. None of them is a held-out one."""
+    """An endless, seeded source of sentences. None of them is a held-out one.
 
-    def __init__(self, seed: int):
+    Given how often every word was used before, it prefers words that were seldom; not those that are as good as unknown.
+    """
+
+    def __init__(self, seed: int, used: Counter | None = None):
         self.rng = random.Random(seed)
+        self.used = used
         self.slots = _slots()
         frequent = Choice(frequent_words())
         ours = (
@@ -359,7 +367,7 @@ class Corpus:
             - {name.lower() for names in (NAMES, PLACES, DAYS, MONTHS) for name in names}
         )
         ours = Choice(sorted(word for word in ours if re.fullmatch("[a-z]{2,}", word)))
-        self.word = lambda rng: (frequent if rng.random() < 0.35 else ours)(rng)
+        self.any_word = lambda rng: (frequent if rng.random() < 0.35 else ours)(rng)
         self.fortunes = list(_fortune_sentences())
         self.held_out = {normal(line) for line in HELD_OUT.read_text().splitlines()}
         self.following: dict[str, list[str]] = {}
@@ -378,13 +386,22 @@ class Corpus:
             self._chain,
             lambda: self.rng.choice(self.fortunes),
         ]
+        shares = [38, 14, 20, 12, 9, 7] if self.used is None else [0, 10, 60, 30, 0, 0]
         while True:
-            text = self.rng.choices(kinds, [38, 14, 20, 12, 9, 7])[0]()
+            text = self.rng.choices(kinds, shares)[0]()
             text = re.sub(r"\b([Aa]) (?=[aeiou])(?!(un[iu]|us|one|eu))", r"\1n ", text)
             text = text[0].upper() + text[1:]
             units = [(m[1] + m[3], m[2] + m[3]) if m[4] is None else (m[4], m[4]) for m in _UNIT.finditer(text)]
             if len(units) <= 16 and normal(text) not in self.held_out and "<" not in text:
+                if self.used is not None:
+                    self.used.update(normal(text).split())
                 return units
+
+    def word(self, rng: random.Random) -> str:
+        if self.used is None:
+            return self.any_word(rng)
+        words = [self.any_word(rng) for _ in range(8)]
+        return min(words, key=lambda word: self.used[word] if self.used[word] >= KNOWN else 10**6)
 
     def _expand(self, template: str) -> str:
         while match := _SLOT.search(template):

@@ -66,17 +66,20 @@ class Window:
 
 
 class Clips:
-    """The shards of a folder, the least used first. New ones may appear at any time."""
+    """The shards of some folders, the least used first, evenly from all folders. New ones may appear at any time."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, rng: np.random.Generator):
-        self.folder, self.vocabulary, self.rng = folder, vocabulary, rng
+    def __init__(self, folders: list[Path], vocabulary: Vocabulary, rng: np.random.Generator):
+        self.folders, self.vocabulary, self.rng = folders, vocabulary, rng
         self.used: dict[Path, int] = {}
 
     def some(self, shards: int) -> list[tuple[np.ndarray, list, list, list]]:
-        """The clips of `shards` shards: samples, units, starts, phones."""
-        for path in self.folder.glob("*.pkl"):
-            self.used.setdefault(path, 0)
-        paths = sorted(self.used, key=lambda path: (self.used[path], self.rng.random()))[:shards]
+        """The clips of `shards` shards of each folder: samples, units, starts, phones."""
+        paths = []
+        for folder in self.folders:
+            for path in folder.glob("*.pkl"):
+                self.used.setdefault(path, 0)
+            here = [path for path in self.used if path.parent == folder]
+            paths += sorted(here, key=lambda path: (self.used[path], self.rng.random()))[:shards]
         clips = []
         for path in paths:
             self.used[path] += 1
@@ -90,9 +93,9 @@ class Clips:
 class Batches(torch.utils.data.IterableDataset):
     """Endless batches of about `seconds` of sound. `progress` (shared, 0 to 1) is how far training has come."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, progress, seconds: float, seed: int):
-        self.folder, self.vocabulary, self.progress, self.seconds, self.seed = (
-            folder,
+    def __init__(self, folders: list[Path], vocabulary: Vocabulary, progress, seconds: float, seed: int):
+        self.folders, self.vocabulary, self.progress, self.seconds, self.seed = (
+            folders,
             vocabulary,
             progress,
             seconds,
@@ -103,9 +106,9 @@ class Batches(torch.utils.data.IterableDataset):
         torch.set_num_threads(1)
         self.rng = np.random.default_rng(self.seed)
         self.waiting: dict[int, list[Window]] = {}
-        clips = Clips(self.folder, self.vocabulary, self.rng)
+        clips = Clips(self.folders, self.vocabulary, self.rng)
         while True:
-            pool = clips.some(shards=6)
+            pool = clips.some(shards=3)
             self.rng.shuffle(pool)
             self.previous = pool[0][1]
             for start in range(0, len(pool), 600):
@@ -122,7 +125,7 @@ class Batches(torch.utils.data.IterableDataset):
             # Shares of computing time; a group of 600 clips takes about the same, but for "padded", which uses few of them.
             kind = rng.choice(
                 ["single", "joined", "long", "padded"],
-                p=[0.62, 0.2, 0.08, 0.1] if progress > 0.5 else [0.86, 0.12, 0.02, 0],
+                p=[0.7, 0.15, 0.07, 0.08] if progress > 0.5 else [0.86, 0.12, 0.02, 0],
             )
         if kind == "single":
             groups = [[self._broken_off(clip) if progress > 0.3 and rng.random() < 0.08 else clip] for clip in clips]

@@ -7,13 +7,14 @@ import argparse
 import ctypes as c
 import pickle
 import random
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
 
-from corpus import Corpus, Sentence
+from corpus import Corpus, Sentence, normal
 
 RATE = 16_000
 
@@ -241,14 +242,25 @@ def write_shard(path: Path, clips: list[Clip]):
     path.with_suffix(".pkl").write_bytes(pickle.dumps(index))
 
 
+def words_of(folder: Path) -> Counter:
+    """How often every word is in the shards."""
+    words = Counter()
+    for path in folder.glob("*.pkl"):
+        for _, units, *_ in pickle.loads(path.read_bytes()):
+            words.update(normal(" ".join(units)).split())
+    return words
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seldom", type=Path, help="a folder of shards: use the words that are seldom there")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    corpus, speaker = Corpus(arguments.seed), Speaker(arguments.seed)
+    used = words_of(arguments.seldom) if arguments.seldom else None
+    corpus, speaker = Corpus(arguments.seed, used), Speaker(arguments.seed)
     clips = []
     for made in range(arguments.clips):
         if made % 10 == 0:

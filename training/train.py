@@ -26,10 +26,10 @@ RAREST_TOKEN = 8  # uses in the shards
 SAVE_EVERY_S, TEST_EVERY_S = 240, 480
 
 
-def find_vocabulary(folder: Path) -> Vocabulary:
+def find_vocabulary(folders: list[Path]) -> Vocabulary:
     """The tokens that are frequent enough to be learnt, those of the held-out sentences, and the phones."""
     phones, tokens = Counter(), Counter()
-    for path in sorted(folder.glob("*.pkl")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.pkl")):
         for _, units, _, clip_phones, _, _ in pickle.loads(path.read_bytes()):
             tokens.update(token for unit in units for token in unit_tokens(unit))
             phones.update(phone_name(name) for _, name in clip_phones)
@@ -162,7 +162,7 @@ class Run:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards, used evenly")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True, help="of training, over all starts")
     arguments = parser.parse_args()
