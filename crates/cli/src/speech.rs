@@ -54,6 +54,8 @@ pub struct SpeechArguments {
 enum PrecisionArgument {
     /// 8-bit integers: fast and small
     Int8,
+    /// 16-bit floats (bfloat16): between the two, and quick where the CPU has AVX-512 BF16
+    Bf16,
     /// 32-bit floats: slow, for comparison
     F32,
 }
@@ -67,6 +69,7 @@ impl ModelArguments {
         let file = amanuensis_models::choose(self.model.as_deref())?;
         let precision = match self.precision {
             PrecisionArgument::Int8 => Precision::Int8,
+            PrecisionArgument::Bf16 => Precision::Bf16,
             PrecisionArgument::F32 => Precision::F32,
         };
         let cpu = CpuOptions { precision, ..CpuOptions::default() };
