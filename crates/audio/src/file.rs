@@ -33,7 +33,7 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be opened or read.
-    #[error("cannot read {}: {source}; check that it is there and that you may read it", path.display())]
+    #[error("cannot read {}: {}; check that it is there and that you may read it", path.display(), plain(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -82,6 +82,15 @@ pub enum FileError {
         /// What the decoder said.
         reason: String,
     },
+}
+
+/// What the system said, without its number for it.
+fn plain(error: &std::io::Error) -> String {
+    let mut said = error.to_string();
+    if let Some(number) = said.find(" (os error") {
+        said.truncate(number);
+    }
+    said
 }
 
 /// An opened recording, read as 16 kHz mono from front to back. Only a packet of it is in memory at a time.
