@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use amanuensis_test_support::{VirtualMicrophone, assert_understood, speak};
 
-const SAID: &str = "Please send the report to the office before Friday.";
+const SAID: &str = "Please send the report to Alice before Friday.";
 
 fn amanuensis(microphone: &VirtualMicrophone, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amanuensis"));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use amanuensis_test_support::{assert_understood, speak};
 
-const SAID: &str = "Please send the report to the office before Friday.";
+const SAID: &str = "Please send the report to Alice before Friday.";
 
 fn serve(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amanuensis"));

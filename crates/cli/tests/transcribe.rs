@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use amanuensis_test_support::{assert_understood, found, heard, speak};
 
-const SAID: &str = "Please send the report to the office before Friday.";
+const SAID: &str = "Please send the report to Alice before Friday.";
 
 fn amanuensis(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amanuensis"));
@@ -58,6 +58,23 @@ fn speech_becomes_words() {
     assert!(output.status.success(), "{}", err(&output));
     assert_understood(SAID, &out(&output));
     assert_eq!(err(&output), "");
+}
+
+#[test]
+fn recorded_sentences_are_written_down_to_the_letter() {
+    if !has_model() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/speech");
+    let expected: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(&fs::read_to_string(folder.join("expected.json")).unwrap()).unwrap();
+    assert!(!expected.is_empty());
+    for precision in ["int8", "f32"] {
+        for (file, text) in &expected {
+            let output = transcribe(&["--precision", precision, folder.join(file).to_str().unwrap()]);
+            assert_eq!(out(&output).trim(), text, "{file} in {precision}");
+        }
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ use fantoccini::key::Key;
 
 use stage::{Setting, Stage, repository};
 
-/// Said in the tests: the demo model was trained on sentences like it.
-const SAID: &str = "Please send me the report before the meeting on Friday.";
-/// The share of words that have to be understood.
-const UNDERSTOOD: f64 = 0.3;
+/// Said in the tests: its model card says that the demo model writes it down exactly.
+const SAID: &str = "Please send the report to Alice before Friday.";
+/// The share of words that have to be understood: one of eight may be lost on its way through a virtual microphone.
+const UNDERSTOOD: f64 = 0.8;
 
 const TRANSCRIPT: &str = "[aria-label='What you said']";
 const TAKE: &str = "[aria-label='What you said'] .take";

@@ -13,7 +13,7 @@ use tempfile::TempPath;
 pub use microphone::VirtualMicrophone;
 pub use words::{assert_understood, heard};
 
-/// Says `text` into a WAV file (22,050 Hz, mono), which is deleted with the answer. `None` where there is no espeak-ng.
+/// Says `text`, in the voice that the demo model knows best, into a WAV file (22,050 Hz, mono), which is deleted with the answer. `None` where there is no espeak-ng.
 ///
 /// # Panics
 /// espeak-ng is there but does not speak.
@@ -23,7 +23,7 @@ pub fn speak(text: &str) -> Option<TempPath> {
     }
     let wav = tempfile::Builder::new().suffix(".wav").tempfile().expect("a temporary file").into_temp_path();
     let mut espeak = Command::new("espeak-ng");
-    run(espeak.args(["-v", "en-us", "-s", "150", "-w"]).arg(&*wav).arg(text));
+    run(espeak.args(["-v", "en", "-s", "140", "-w"]).arg(&*wav).arg(text));
     Some(wav)
 }
 
