@@ -81,10 +81,10 @@ def reports_of_cli(cli: Path, model: Path, files: list[Path], precision: str) ->
 
 
 def by_openai(model: Path, files: list[Path]) -> list[str]:
-    return [heard["text"].strip() for heard in results_of_openai(model, files)]
+    return [heard.text for heard in results_of_openai(model, files)]
 
 
-def results_of_openai(model: Path, files: list[Path]) -> list[dict]:
+def results_of_openai(model: Path, files: list[Path]) -> list:
     import whisper
 
     from export import read_bin, write_pt
@@ -97,7 +97,9 @@ def results_of_openai(model: Path, files: list[Path]) -> list[dict]:
     for file in files:
         with wave.open(str(file)) as sound:
             samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float32) / 32768
-        heard.append(loaded.transcribe(samples, fp16=False, language="en"))
+        # Padded as Amanuensis does: `transcribe` would fill up with zeros in the spectrogram, which are no silence.
+        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(samples))
+        heard.append(whisper.decode(loaded, mel, whisper.DecodingOptions(fp16=False, language="en")))
     return heard
 
 
@@ -146,9 +148,9 @@ def main():
             ours = reports_of_cli(arguments.cli, arguments.model, files, "f32")
             theirs = results_of_openai(arguments.model, files)
             pairs = [
-                (item, our["text"], their["text"].strip())
+                (item, our["text"], their.text)
                 for item, our, their in zip(items, ours, theirs)
-                if not sampled(our) and not sampled(their)
+                if item[0] != "no speech" and not sampled(our)
             ]
             different = [pair for pair in pairs if pair[1] != pair[2]]
             for item, our, their in different:
