@@ -283,7 +283,9 @@ impl Stage {
                            requestAnimationFrame(() => done(true)))))";
             self.page.execute(painted, Vec::new()).await.expect("the page is painted");
             let png = self.page.screenshot().await.expect("a picture");
-            std::fs::write(PathBuf::from(folder).join(name).with_extension("png"), png).expect("a file can be written");
+            let file = PathBuf::from(folder).join(name).with_extension("png");
+            std::fs::create_dir_all(file.parent().expect("it lies in the folder")).expect("a folder can be made");
+            std::fs::write(file, png).expect("a file can be written");
         }
     }
 
