@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use amanuensis_server::{Access, Limits, Server, Settings, StartError};
@@ -308,20 +309,20 @@ fn a_full_queue_says_when_to_come_again() {
     let served = Served::with(Fake { gate: gate.clone(), ..Fake::default() }, 2, Limits::default());
     gate.shut();
     std::thread::scope(|scope| {
-        let asking: Vec<_> =
-            (0..12).map(|_| scope.spawn(|| served.upload(PATH, &[("model", "fake")], &wav(1.2)))).collect();
-        // While nothing moves on, it gets full and stays so.
-        let health = loop {
-            let health = served.get("/health/pipeline");
-            if health.status != 200 {
-                break health;
+        // One after the other: of many at once most would be refused before the first stage has taken the others.
+        let mut asking = Vec::new();
+        let mut ask_until = |enough: &dyn Fn(&[ScopedJoinHandle<'_, Answer>]) -> bool| {
+            while !enough(&asking) {
+                assert!(asking.len() < 100, "it takes everything");
+                asking.push(scope.spawn(|| served.upload(PATH, &[("model", "fake")], &wav(1.2))));
+                std::thread::sleep(Duration::from_millis(30));
             }
-            std::thread::sleep(Duration::from_millis(10));
         };
+        // While nothing moves on, it gets full and stays so.
+        ask_until(&|_| served.get("/health/pipeline").status != 200);
+        ask_until(&|asking| asking.iter().any(ScopedJoinHandle::is_finished));
+        let health = served.get("/health/pipeline");
         assert_eq!((health.status, &health.json()["status"]), (503, &json!("full")));
-        while !asking.iter().any(|asking| asking.is_finished()) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
         // Others are still answered.
         assert_eq!(served.get("/v1/models").status, 200);
         gate.open();
