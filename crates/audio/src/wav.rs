@@ -29,9 +29,11 @@ impl Piped {
         file.rewind()?;
         let Some(data) = find_data(&head) else { return Ok(None) };
         let said = u32::from_le_bytes([head[data - 4], head[data - 3], head[data - 2], head[data - 1]]);
-        let true_length = length - data as u64;
+        // The file may have grown since its length was asked for: then what is read here lies beyond it.
+        let Some(true_length) = length.checked_sub(data as u64) else { return Ok(None) };
+        let says_nothing = UNKNOWN.contains(&said) && u64::from(said) > true_length;
         // An empty recording says zero too, truly.
-        if !(UNKNOWN.contains(&said) || said == 0 && true_length > 0) || u64::from(said) <= true_length && said > 0 {
+        if !says_nothing && !(said == 0 && true_length > 0) {
             return Ok(None);
         }
         head.truncate(data);
