@@ -31,9 +31,10 @@ impl Piped {
         let said = u32::from_le_bytes([head[data - 4], head[data - 3], head[data - 2], head[data - 1]]);
         // The file may have grown since its length was asked for: then what is read here lies beyond it.
         let Some(true_length) = length.checked_sub(data as u64) else { return Ok(None) };
-        let says_nothing = UNKNOWN.contains(&said) && u64::from(said) > true_length;
         // An empty recording says zero too, truly.
-        if !says_nothing && !(said == 0 && true_length > 0) {
+        let is_unknown =
+            if said == 0 { true_length > 0 } else { UNKNOWN.contains(&said) && u64::from(said) > true_length };
+        if !is_unknown {
             return Ok(None);
         }
         head.truncate(data);
