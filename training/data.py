@@ -18,6 +18,7 @@ IGNORED = -100
 STEP = 16 * POSITION  # windows are padded to multiples of this: the fewer shapes, the fewer kernels to generate
 LONGEST = 30 * RATE
 MISTAKES = 0.08  # share of the words before that are replaced by random ones
+ZERO_FILLED = 0.15  # share of the windows whose end is zeros in the spectrogram
 
 
 @cache
@@ -265,6 +266,10 @@ class Batches(torch.utils.data.IterableDataset):
                 phones[row, round(start / POSITION) :] = phone
             phones[row, len(window.audio) // POSITION + 10 :] = IGNORED
         mel = augment.mask(rng, augment.log_mel(torch.from_numpy(audio)))
+        for row, window in enumerate(windows):
+            # openai-whisper fills up the last window of a recording with zeros in the spectrogram, which are no silence.
+            if rng.random() < ZERO_FILLED:
+                mel[row, :, len(window.audio) // augment.HOP_LENGTH :] = 0
         return {
             "mel": mel, "inputs": torch.from_numpy(inputs), "targets": torch.from_numpy(targets),
             "places": torch.from_numpy(places) // POSITION, "phones": torch.from_numpy(phones),

@@ -26,6 +26,7 @@ VARIANTS = """
     robert sandro shelby steph steph3 Storm Tweaky victor zac anika AnxiousAndy
 """.split()
 FLITE = ["slt", "rms", "awb", "kal16"]
+FLITE_SHARE = 0.2
 
 # Never used in training.
 HELD_OUT_VOICES = [
@@ -215,7 +216,7 @@ class Speaker:
 
     def change(self):
         rng = self.rng
-        if rng.random() < 0.1:
+        if rng.random() < FLITE_SHARE:
             self.now = self.flite
             self.flite.voice(rng.choice(FLITE), rng.uniform(0.85, 1.25))
             return
