@@ -4,6 +4,7 @@ use crate::workspace::Metadata;
 
 /// Every crate of ours with its layer. ARCHITECTURE.md explains the layers.
 const LAYERS: &[(&str, u8)] = &[
+    ("amanuensis-journal", 0),
     ("amanuensis-kernels", 0),
     ("amanuensis-pool", 0),
     ("amanuensis-xrt-sys", 0),
