@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import App from '../src/App.svelte';
 import { MockBackend } from '../src/lib/backend/mock';
+import { t } from '../src/lib/i18n';
 
 let backend: MockBackend;
 
@@ -22,6 +23,10 @@ const transcript = () => screen.getByRole('region', { name: 'What you said' });
 async function press(element: HTMLElement): Promise<void> {
   await fireEvent.click(element);
   await vi.advanceTimersByTimeAsync(0);
+}
+
+async function show(view: string): Promise<void> {
+  await press(within(screen.getByRole('navigation', { name: t.app.navigation })).getByRole('button', { name: view }));
 }
 
 async function speak(ms: number): Promise<void> {
@@ -59,6 +64,7 @@ test('an error is announced with its next step, and can be dismissed', async () 
 });
 
 test('a file shows its progress, its text and can be cancelled', async () => {
+  await show('Files');
   await press(screen.getByRole('button', { name: 'Open recordings…' }));
   await press(screen.getByRole('button', { name: 'Open recordings…' }));
   expect(screen.getAllByRole('progressbar')).toHaveLength(2);
@@ -69,6 +75,17 @@ test('a file shows its progress, its text and can be cancelled', async () => {
   expect(backend.copied).toContain('Ask not');
   await press(screen.getByRole('button', { name: 'Take meeting-1.flac off the list' }));
   expect(screen.queryByText('meeting-1.flac')).toBeNull();
+});
+
+test('recordings that were just opened are looked at, but never instead of a dictation', async () => {
+  const shown = () => within(screen.getByRole('navigation')).getByRole('button', { current: 'page' }).textContent;
+  const file = (id: number) => ({ id, name: `talk-${id}.flac`, state: { kind: 'waiting' as const } });
+  backend.show({ phase: 'recording', files: [file(1)] });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(shown()).toContain('Dictate');
+  backend.show({ phase: 'idle', files: [file(1), file(2)] });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(shown()).toContain('Files');
 });
 
 test('everything said so far is copied, one dictation a line', async () => {
@@ -97,7 +114,7 @@ test('the chosen microphone is asked for by its id', async () => {
 
 test('what the machine does is shown while it is asked for, and measured at no other time', async () => {
   const watch = vi.spyOn(backend, 'watchPerformance');
-  await press(screen.getByRole('button', { name: 'Performance' }));
+  await show('Performance');
   await vi.advanceTimersByTimeAsync(1000);
   const shown = screen.getByRole('region', { name: 'Performance' });
   expect(shown.textContent).toContain('14×');
@@ -105,23 +122,23 @@ test('what the machine does is shown while it is asked for, and measured at no o
   expect(shown.textContent).toContain('Not in use');
   await speak(500);
   expect(microphone().getAttribute('aria-pressed')).toBe('true');
-  await press(screen.getByRole('button', { name: 'Dictate' }));
+  await show('Dictate');
   expect(watch.mock.calls).toEqual([[true], [false]]);
   expect(transcript()).toBeTruthy();
 });
 
 test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
-  await press(screen.getByRole('button', { name: 'Open recordings…' }));
   backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });
   await vi.advanceTimersByTimeAsync(0);
-  vi.useRealTimers();
-  await check();
-  vi.useFakeTimers();
-  await press(screen.getByRole('button', { name: 'Performance' }));
-  await vi.advanceTimersByTimeAsync(1000);
-  vi.useRealTimers();
-  await check();
+  await backend.chooseFiles();
+  for (const name of Object.values(t.app.views)) {
+    vi.useFakeTimers();
+    await show(name);
+    await vi.advanceTimersByTimeAsync(1000);
+    vi.useRealTimers();
+    await check();
+  }
 });
 
 async function check(): Promise<void> {

@@ -1,0 +1,32 @@
+// Numbers and plural forms as the page's language has them.
+
+import { language } from './language.svelte';
+
+/** A number with this many decimals. */
+export function number(value: number, decimals = 0): string {
+  return new Intl.NumberFormat(language.current, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(value);
+}
+
+/** A share of 1. */
+export function percent(share: number): string {
+  return new Intl.NumberFormat(language.current, { style: 'percent' }).format(share);
+}
+
+/** The form that fits the number. */
+export function plural(count: number, forms: Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }): string {
+  return forms[new Intl.PluralRules(language.current).select(count)] ?? forms.other;
+}
+
+/** A number of which a decimal is of interest only while it is small. */
+export function brief(value: number): string {
+  return number(value, value < 10 ? 1 : 0);
+}
+
+/** A time, in the unit in which it is easily read. */
+export function milliseconds(ms: number): string {
+  return ms < 1000 ? `${brief(ms)} ms` : `${number(ms / 1000, 1)} s`;
+}
+
+export function mebibytes(value: number): string {
+  return `${brief(value)} MiB`;
+}

@@ -1,0 +1,21 @@
+// Every word of the page. A part of the page has a file in `words`, with all languages side by side.
+
+import { language } from './language.svelte';
+import { app } from './words/app';
+import { dictate } from './words/dictate';
+import { files } from './words/files';
+import { performance } from './words/performance';
+
+export { language, languages, type Language } from './language.svelte';
+export { mebibytes, milliseconds, number, percent, plural } from './format';
+
+const parts = { app, dictate, files, performance };
+
+type Parts = typeof parts;
+type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };
+
+/** `t.files.title` is the title in the language of the page. What reads it in a component is drawn again when that changes. */
+export const t = Object.defineProperties(
+  {},
+  Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, { get: () => part[language.current] }])),
+) as Words;

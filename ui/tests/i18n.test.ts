@@ -1,0 +1,59 @@
+import { render, screen } from '@testing-library/svelte';
+import { afterEach, describe, expect, test } from 'vitest';
+
+import App from '../src/App.svelte';
+import { MockBackend } from '../src/lib/backend/mock';
+import { language, languages, milliseconds, number, percent, plural, t, type Language } from '../src/lib/i18n';
+import { ofSystem } from '../src/lib/i18n/language.svelte';
+
+const codes = Object.keys(languages) as Language[];
+
+afterEach(() => (language.chosen = 'system'));
+
+/** All that is said, as paths. Functions are called with numbers that ask for each form. */
+function sentences(words: object, path = ''): [string, string][] {
+  return Object.entries(words).flatMap(([key, value]): [string, string][] => {
+    const at = `${path}.${key}`;
+    if (typeof value === 'string') return [[at, value]];
+    if (typeof value === 'function') return [0, 1, 2, 5, 1_000_000].map((count) => [at, (value as (...counts: number[]) => string)(count, count, count)]);
+    return sentences(value as object, at);
+  });
+}
+
+describe.each(codes)('%s', (code) => {
+  test('says everything, and nothing it does not know', () => {
+    language.chosen = code;
+    for (const [path, sentence] of sentences(t)) {
+      expect(sentence.trim(), path).not.toBe('');
+      expect(sentence, path).not.toMatch(/undefined|NaN|\[object/);
+    }
+  });
+});
+
+test('the page changes its language while it is open', async () => {
+  render(App, { backend: new MockBackend() });
+  expect(await screen.findByText('Press and speak.')).toBeTruthy();
+  language.chosen = 'de';
+  expect(await screen.findByText('Drücken und sprechen.')).toBeTruthy();
+  expect(document.documentElement.lang).toBe('de');
+  language.chosen = 'fr';
+  expect(await screen.findByRole('button', { name: 'Commencer à dicter' })).toBeTruthy();
+});
+
+test('the system’s language is taken, or the next one that is spoken', () => {
+  expect(ofSystem(['de-AT', 'en'])).toBe('de');
+  expect(ofSystem(['nl-NL', 'PT-br'])).toBe('pt');
+  expect(ofSystem(['nl', 'constructor', 'C'])).toBe('en');
+});
+
+test('numbers and plural forms are those of the language', () => {
+  language.chosen = 'de';
+  expect(number(1234567.5, 1)).toBe('1.234.567,5');
+  expect(milliseconds(1234)).toBe('1,2 s');
+  expect(percent(0.5)).toMatch(/^50\s%$/);
+  language.chosen = 'pt';
+  expect(t.performance.requests(0, 0, 0)).toMatch(/^0 pedido concluído,/);
+  language.chosen = 'en';
+  expect(plural(1, { one: 'one', other: 'many' })).toBe('one');
+  expect(t.performance.requests(2, 1, 0)).toBe('2 requests finished, 1 running, 0 waiting');
+});
