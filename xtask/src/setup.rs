@@ -36,6 +36,7 @@ const TEST_PACKAGES: &[&str] = &[
     "openbox",
     "pulseaudio",
     "pulseaudio-utils",
+    "squashfs-tools",
     "webkit2gtk-driver",
     "xauth",
     "xdotool",

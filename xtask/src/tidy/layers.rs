@@ -28,6 +28,7 @@ const MEANT: &[(&str, &str)] = &[("amanuensis-backends", "amanuensis-engine")];
 
 /// Packages outside the layers: developer tools and whole-system tests, which nothing may import.
 const OUTSIDE: &[&str] = &[
+    "amanuensis-appimage",
     "amanuensis-benches",
     "amanuensis-golden",
     "amanuensis-npu-tests",
