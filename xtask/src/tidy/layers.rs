@@ -7,6 +7,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-journal", 0),
     ("amanuensis-kernels", 0),
     ("amanuensis-pool", 0),
+    ("amanuensis-settings", 0),
     ("amanuensis-xrt-sys", 0),
     ("amanuensis-audio", 1),
     ("amanuensis-mel", 1),
