@@ -31,15 +31,25 @@ const TEST_PACKAGES: &[&str] = &[
     "dbus-x11",
     "espeak-ng",
     "ffmpeg",
+    "foot",
+    "gir1.2-gtk-3.0",
     "imagemagick",
     "libasound2-plugins",
     "openbox",
     "pulseaudio",
     "pulseaudio-utils",
+<<<<<<< HEAD
     "squashfs-tools",
+=======
+    "python3-gi",
+    "sway",
+>>>>>>> b1a1baf (insert, control: type into other programs on X11, and tell the running app what to do)
     "webkit2gtk-driver",
+    "wl-clipboard",
     "xauth",
+    "xclip",
     "xdotool",
+    "xterm",
     "xvfb",
 ];
 

@@ -2,13 +2,12 @@
 //!
 //! Everything ends with the value, or with the test's process, however that ends.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amanuensis_test_support::{VirtualMicrophone, found};
+use amanuensis_test_support::{Program, VirtualMicrophone, found};
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
@@ -30,39 +29,6 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 <busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>"#;
-
-/// A program that is killed when the value is dropped, or when the test's process ends.
-struct Program(Child);
-
-impl Program {
-    fn start(command: &Command) -> Self {
-        let mut guarded = Command::new("setpriv");
-        guarded.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
-        guarded.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let child = guarded.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
-    }
-
-    /// The first line that it prints.
-    fn first_line(&mut self) -> String {
-        let mut line = String::new();
-        let output = self.0.stdout.as_mut().expect("BUG: the output is a pipe");
-        BufReader::new(output).read_line(&mut line).expect("a line of text");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Either it runs and can be killed, or it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        // Its descendants have its output too: it closes when the last of them is gone.
-        if let Some(mut output) = self.0.stdout.take() {
-            let _ = std::io::copy(&mut output, &mut std::io::sink());
-        }
-    }
-}
 
 /// The window and all that it stands on.
 pub struct Stage {

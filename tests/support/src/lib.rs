@@ -3,6 +3,8 @@
 //! A test that gets `None` from here has already had its `skipped: reason` printed and returns.
 
 mod microphone;
+mod program;
+mod witness;
 mod words;
 
 use std::path::Path;
@@ -11,6 +13,8 @@ use std::process::{Command, Stdio};
 use tempfile::TempPath;
 
 pub use microphone::VirtualMicrophone;
+pub use program::Program;
+pub use witness::{Field, Witness};
 pub use words::{assert_understood, heard};
 
 /// Says `text`, in the voice that the demo model knows best, into a WAV file (22,050 Hz, mono), which is deleted with the answer. `None` where there is no espeak-ng.

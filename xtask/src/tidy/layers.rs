@@ -10,6 +10,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-settings", 0),
     ("amanuensis-xrt-sys", 0),
     ("amanuensis-audio", 1),
+    ("amanuensis-control", 1),
+    ("amanuensis-insert", 1),
     ("amanuensis-mel", 1),
     ("amanuensis-npu-kernels", 1),
     ("amanuensis-whisper", 1),
