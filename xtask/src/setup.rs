@@ -38,14 +38,13 @@ const TEST_PACKAGES: &[&str] = &[
     "openbox",
     "pulseaudio",
     "pulseaudio-utils",
-<<<<<<< HEAD
-    "squashfs-tools",
-=======
     "python3-gi",
+    "squashfs-tools",
     "sway",
->>>>>>> b1a1baf (insert, control: type into other programs on X11, and tell the running app what to do)
     "webkit2gtk-driver",
     "wl-clipboard",
+    "x11-utils",
+    "x11-xkb-utils",
     "xauth",
     "xclip",
     "xdotool",
