@@ -1,17 +1,20 @@
 //! What overlapping the stages brings: with a simulated machine, whose stages sleep for as long as real ones took, so that the
-//! cores of this machine do not matter; and with a real model on the CPU, where there is one.
+//! cores of this machine do not matter; and with a real model, where there is one: encoded on the CPU, and on a simulated NPU
+//! that takes as long as is predicted.
 //!
 //! `cargo xtask bench --pipeline` runs it. `--json` prints the same figures as JSON; `--model FILE` names the real model,
-//! `--audio FILE` what it hears in place of noise, and `--only simulated|windows|live|memory` a part.
+//! `--audio FILE` what it hears in place of noise, and `--only simulated|npu|windows|live|memory` a part.
 
 #[path = "../tests/simulated/mod.rs"]
 mod simulated;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use amanuensis_audio::AudioFile;
+use amanuensis_backend_npu::{Choice, Machine, NpuOptions, Pace, Policy};
 use amanuensis_engine::{
     Audio, AudioSource, Done, Engine, Mode, Priority, Request, Settings, Snapshot, SourceError, Speech, Stage,
     TrimContext,
@@ -47,8 +50,11 @@ fn main() {
         simulated_figures(&mut report);
     }
     if !model.is_file() {
-        report.add("on the CPU", json!({ "skipped": format!("there is no model at {}", model.display()) }));
-    } else if ["windows", "live", "memory"].into_iter().any(wanted) {
+        report.add("a real model", json!({ "skipped": format!("there is no model at {}", model.display()) }));
+    } else if ["npu", "windows", "live", "memory"].into_iter().any(wanted) {
+        if wanted("npu") {
+            npu_figures(&mut report, &model, &sound);
+        }
         let speech = speech(&model);
         if wanted("windows") {
             report.add("on the CPU, 16 windows of 30 s", windows(&speech, &sound));
@@ -153,20 +159,23 @@ fn simulated_engine(mode: Mode, max_batch: usize) -> Engine {
 }
 
 fn simulated_figures(report: &mut Report) {
-    let sequential = closed_loop(&simulated_engine(Mode::Sequential, 1), 90);
-    let mut pipelined = closed_loop(&simulated_engine(Mode::Pipelined, 1), 800);
-    let pace = |figures: &Value| figures["requests_per_s"].as_f64().unwrap_or(f64::NAN);
+    let sequential = closed_loop(&simulated_engine(Mode::Sequential, 1), 90, simulated_request);
+    let mut pipelined = closed_loop(&simulated_engine(Mode::Pipelined, 1), 800, simulated_request);
     pipelined["over_sequential"] = json!(pace(&pipelined) / pace(&sequential));
     report.add("simulated, sequential", sequential);
     report.add("simulated, pipelined", pipelined);
-    let batched = closed_loop(&simulated_engine(Mode::Pipelined, 4), 1000);
+    let batched = closed_loop(&simulated_engine(Mode::Pipelined, 4), 1000, simulated_request);
     report.add("simulated, pipelined, the encoder takes 4 windows", batched);
     let arrivals = evenly_spaced(&simulated_engine(Mode::Pipelined, 1), ARRIVALS * 10);
     report.add("simulated, 60 arrivals a second", arrivals);
 }
 
+fn pace(figures: &Value) -> f64 {
+    figures["requests_per_s"].as_f64().unwrap_or(f64::NAN)
+}
+
 /// `CLIENTS` clients ask again as soon as they are answered. Start and end, when not all are there, are not counted.
-fn closed_loop(engine: &Engine, requests: usize) -> Value {
+fn closed_loop(engine: &Engine, requests: usize, request: impl Fn() -> Request + Sync) -> Value {
     let asked = AtomicUsize::new(0);
     let run = |count: usize| {
         asked.store(0, Ordering::Relaxed);
@@ -174,7 +183,7 @@ fn closed_loop(engine: &Engine, requests: usize) -> Value {
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
                     while asked.fetch_add(1, Ordering::Relaxed) < count {
-                        let job = engine.submit(simulated_request()).expect("the queue has room for all clients");
+                        let job = engine.submit(request()).expect("the queue has room for all clients");
                         job.wait().expect("nothing fails");
                     }
                 });
@@ -258,6 +267,40 @@ fn speech(path: &Path) -> Speech {
     let model = amanuensis_backend_cpu::load(&weights, Default::default()).expect("the model can be loaded");
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Speech { name, model, tokenizer: weights.tokenizer().clone() }
+}
+
+/// The encoder on a simulated NPU that takes as long as is predicted, all else on this machine's cores.
+fn npu_figures(report: &mut Report, model: &Path, sound: &Sound) {
+    let weights = Weights::open(model).expect("the model can be read");
+    let on_cpu = amanuensis_backend_cpu::load(&weights, Default::default()).expect("the model can be loaded");
+    let options = NpuOptions {
+        choice: Choice::Simulated {
+            machine: Machine::default(),
+            pace: Pace::Predicted,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        },
+        policy: Policy::RequireNpu,
+        ..NpuOptions::default()
+    };
+    let on_npu = amanuensis_backend_npu::load(&weights, on_cpu, &options).expect("the simulated NPU can be opened");
+    let name = model.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let speech = Speech { name, model: on_npu, tokenizer: weights.tokenizer().clone() };
+    let measure = |mode| {
+        let engine = start(&speech, mode);
+        // The first window is computed; afterwards its result is known, and takes the predicted time.
+        at_once(&engine, sound, 1);
+        let mut figures = closed_loop(&engine, 150, || sound.request(WINDOW_SAMPLES, Priority::Batch));
+        figures["device"] = json!(engine.device().name.to_string());
+        for (stage, load) in Stage::ALL.into_iter().zip(engine.snapshot().stages) {
+            figures[format!("{stage}_p50_ms")] = json!(ms(load.service.p50));
+        }
+        figures
+    };
+    let sequential = measure(Mode::Sequential);
+    let mut pipelined = measure(Mode::Pipelined);
+    pipelined["over_sequential"] = json!(pace(&pipelined) / pace(&sequential));
+    report.add("on a simulated NPU, windows of 30 s, sequential", sequential);
+    report.add("on a simulated NPU, windows of 30 s, pipelined", pipelined);
 }
 
 fn start(speech: &Speech, mode: Mode) -> Engine {
