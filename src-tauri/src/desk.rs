@@ -382,7 +382,7 @@ impl State {
                     self.gauge.first_sample.push(pressed.elapsed());
                 }
             }
-            Event::MicrophoneLive { .. } => {}
+            Event::MicrophoneLive { .. } | Event::HandsFree { .. } => {}
             Event::Gap { length } => {
                 let lost = length.as_secs_f32();
                 let message = format!("{lost:.1} s of sound were lost: the machine is too busy. Close other programs.");

@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     screen.clear();
                     return Ok(ended(outcome, lost));
                 }
-                Event::Opening { .. } | Event::Level { .. } | Event::Stopped { .. } => {}
+                Event::Opening { .. } | Event::HandsFree { .. } | Event::Level { .. } | Event::Stopped { .. } => {}
             },
         }
     }

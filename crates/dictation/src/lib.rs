@@ -13,7 +13,7 @@ pub mod text;
 use std::time::Duration;
 
 pub use agreement::Agreement;
-pub use machine::{Machine, Rules};
+pub use machine::{Between, Machine, Rules};
 pub use microphone::{Microphone, OpenMicrophone};
 pub use session::{Session, Setup};
 pub use text::TextRules;
@@ -67,7 +67,12 @@ pub enum Event {
         /// To be appended to the segments before it.
         text: String,
     },
-    /// The microphone went away while the take was recorded; what was recorded is written all the same.
+    /// Whether speech begins takes from now on, without a press.
+    HandsFree {
+        /// It does.
+        on: bool,
+    },
+    /// The microphone went away while it was listened to; what was recorded is written all the same.
     MicrophoneLost {
         /// What it said.
         reason: String,

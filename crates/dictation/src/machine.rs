@@ -32,8 +32,10 @@ pub struct Rules {
     pub longest: Duration,
     /// Less speech than this is a click or a cough.
     pub least_speech: Duration,
-    /// The microphone stays open between dictations, so that the next has its pre-roll at once.
-    pub stand_by: bool,
+    /// Speech that begins a take where speech does: less may be a door, or a word that was said to somebody else.
+    pub wake: Duration,
+    /// A pause that ends a take which speech began.
+    pub hush: Duration,
 }
 
 impl Default for Rules {
@@ -47,9 +49,22 @@ impl Default for Rules {
             short_pause: Duration::from_millis(250),
             longest: Duration::from_secs(28),
             least_speech: Duration::from_millis(90),
-            stand_by: false,
+            wake: Duration::from_millis(240),
+            hush: Duration::from_millis(1800),
         }
     }
+}
+
+/// What the microphone does between takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Between {
+    /// It is closed.
+    #[default]
+    Closed,
+    /// It stays open once it was needed, so that the next take has its pre-roll at once.
+    StandBy,
+    /// It is open, and speech begins a take, which a pause ends.
+    HandsFree,
 }
 
 /// What the machine wants done.
@@ -85,9 +100,12 @@ pub enum NoAnswer {
 #[derive(Debug)]
 pub struct Machine {
     rules: Rules,
+    between: Between,
     actions: VecDeque<Action>,
-    /// The last audio that is in no segment, up to the pre-roll.
+    /// The last audio that is in no segment, up to the pre-roll and what wakes.
     recent: VecDeque<f32>,
+    /// Samples of speech, less those of silence after it, while no take is recorded.
+    stirring: usize,
     microphone_open: bool,
     recording: Option<Recording>,
     /// Takes that have not finished, in order; the one being recorded is the last.
@@ -108,6 +126,8 @@ struct Recording {
     open: Option<Open>,
     /// Set by a stop: when the tail is over.
     until: Option<Duration>,
+    /// Speech began it: samples of silence since the last of it.
+    quiet: Option<usize>,
 }
 
 /// A segment that still grows.
@@ -167,8 +187,10 @@ impl Machine {
     pub fn new(rules: Rules) -> Self {
         assert!(rules.longest > Duration::from_secs(2), "a segment must be longer than the stretch in which it is cut");
         Self {
-            recent: VecDeque::with_capacity(samples_of(rules.pre_roll)),
+            recent: VecDeque::with_capacity(samples_of(rules.pre_roll) + samples_of(rules.wake)),
             rules,
+            between: Between::default(),
+            stirring: 0,
             actions: VecDeque::new(),
             microphone_open: false,
             recording: None,
@@ -209,6 +231,25 @@ impl Machine {
         tail.into_iter().chain(retry).min()
     }
 
+    /// Chooses what the microphone does between takes. What is recorded goes on.
+    pub fn keep_between(&mut self, now: Duration, between: Between) {
+        if between == self.between {
+            return;
+        }
+        let was_hands_free = self.between == Between::HandsFree;
+        self.between = between;
+        self.stirring = 0;
+        if between == Between::HandsFree {
+            self.open_microphone();
+        } else if self.recording.is_none() {
+            self.close_microphone();
+        }
+        if was_hands_free || between == Between::HandsFree {
+            self.tell(Event::HandsFree { on: between == Between::HandsFree });
+        }
+        self.advance(now);
+    }
+
     /// Begins a take. Does nothing while one is recorded; one that is in its tail ends at once.
     pub fn start(&mut self, now: Duration) {
         match &self.recording {
@@ -220,10 +261,8 @@ impl Machine {
         self.next_take += 1;
         self.takes.push_back(Take { id, text: String::new(), failure: None, ended: None });
         self.recording = Some(Recording::default());
-        if !self.microphone_open {
-            self.microphone_open = true;
-            self.actions.push_back(Action::OpenMicrophone);
-        }
+        self.stirring = 0;
+        self.open_microphone();
         self.tell(Event::Opening { take: id });
         self.advance(now);
     }
@@ -252,9 +291,12 @@ impl Machine {
     /// Takes a block of audio that is speech, or is not.
     pub fn heard(&mut self, now: Duration, samples: &[f32], speech: bool) {
         let Some(recording) = &mut self.recording else {
-            self.remember(samples);
+            self.overhear(now, samples, speech);
             return;
         };
+        if let Some(quiet) = &mut recording.quiet {
+            *quiet = if speech { 0 } else { *quiet + samples.len() };
+        }
         if !recording.heard {
             recording.heard = true;
             if let Some(take) = self.takes.back() {
@@ -263,7 +305,7 @@ impl Machine {
         }
         if recording.open.is_none() && !speech {
             self.remember(samples);
-            self.advance(now);
+            self.hush(now);
             return;
         }
         let recent = &mut self.recent;
@@ -282,6 +324,40 @@ impl Machine {
             let cut = quietest(&open.samples);
             self.close_segment(cut);
         }
+        self.hush(now);
+    }
+
+    /// Ends a take that speech began, once it is quiet.
+    fn hush(&mut self, now: Duration) {
+        let quiet = self.recording.as_ref().and_then(|recording| recording.quiet);
+        if quiet.is_some_and(|quiet| quiet >= samples_of(self.rules.hush)) {
+            self.end_recording(Ended::Stopped);
+        }
+        self.advance(now);
+    }
+
+    /// Hears what belongs to no take. Where speech begins takes, it may be the beginning of one.
+    fn overhear(&mut self, now: Duration, samples: &[f32], speech: bool) {
+        self.remember(samples);
+        if self.between != Between::HandsFree {
+            return;
+        }
+        self.stirring =
+            if speech { self.stirring + samples.len() } else { self.stirring.saturating_sub(samples.len()) };
+        if self.stirring < samples_of(self.rules.wake) {
+            return;
+        }
+        let spoken = self.stirring;
+        self.start(now);
+        let Some(recording) = &mut self.recording else { return };
+        let samples: Vec<f32> = self.recent.drain(..).collect();
+        let speech_end = samples.len();
+        recording.heard = true;
+        recording.quiet = Some(0);
+        recording.open = Some(Open { samples, spoken, speech_end, ..Open::default() });
+        if let Some(take) = self.recording() {
+            self.tell(Event::Recording { take });
+        }
         self.advance(now);
     }
 
@@ -296,6 +372,13 @@ impl Machine {
             } else {
                 self.end_recording(Ended::NoMicrophone(reason));
             }
+        } else if self.between == Between::HandsFree {
+            self.tell(Event::MicrophoneLost { reason });
+        }
+        if self.between == Between::HandsFree {
+            // It would listen to nobody, and not say so.
+            self.between = Between::Closed;
+            self.tell(Event::HandsFree { on: false });
         }
         self.advance(now);
     }
@@ -445,12 +528,25 @@ impl Machine {
         if let Some(take) = self.takes.back_mut() {
             take.ended = Some(how);
         }
-        if self.microphone_open && !self.rules.stand_by {
+        if self.between == Between::Closed {
+            self.close_microphone();
+        }
+        self.tell(Event::Stopped { take: id });
+    }
+
+    fn open_microphone(&mut self) {
+        if !self.microphone_open {
+            self.microphone_open = true;
+            self.actions.push_back(Action::OpenMicrophone);
+        }
+    }
+
+    fn close_microphone(&mut self) {
+        if self.microphone_open {
             self.microphone_open = false;
             self.recent.clear();
             self.actions.push_back(Action::CloseMicrophone);
         }
-        self.tell(Event::Stopped { take: id });
     }
 
     /// Drops all questions about a take.
@@ -500,7 +596,10 @@ impl Machine {
 
     /// Keeps the newest audio that is in no segment.
     fn remember(&mut self, samples: &[f32]) {
-        let limit = samples_of(self.rules.pre_roll);
+        // What wakes is in it before the take begins, and comes after the pre-roll.
+        let hands_free = self.between == Between::HandsFree;
+        let wake = if hands_free { samples_of(self.rules.wake) + samples.len() } else { 0 };
+        let limit = samples_of(self.rules.pre_roll) + wake;
         let newest = &samples[samples.len().saturating_sub(limit)..];
         let excess = (self.recent.len() + newest.len()).saturating_sub(limit);
         self.recent.drain(..excess);

@@ -8,7 +8,7 @@ use amanuensis_engine::{Audio, Engine, Event as JobEvent, Job, Priority, Request
 use amanuensis_whisper::{DecodeOptions, SAMPLE_RATE};
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
-use crate::machine::{Action, LookId, Machine, NoAnswer, Rules};
+use crate::machine::{Action, Between, LookId, Machine, NoAnswer, Rules};
 use crate::microphone::{Ear, OpenMicrophone, hardware};
 use crate::{Event, Outcome, TextRules, guard};
 
@@ -24,6 +24,8 @@ const QUIETEST_DB: f32 = -60.0;
 pub struct Setup {
     /// The lengths by which dictation goes.
     pub rules: Rules,
+    /// What the microphone does between takes.
+    pub between: Between,
     /// How speech is decoded.
     pub options: DecodeOptions,
     /// How text is written. Its vocabulary is the prompt where the options have none.
@@ -52,6 +54,7 @@ impl Default for Setup {
         };
         Self {
             rules: Rules::default(),
+            between: Between::default(),
             options,
             text: TextRules::default(),
             microphone: None,
@@ -77,6 +80,7 @@ enum Order {
     Cancel,
     Toggle,
     ChooseMicrophone(Option<String>),
+    KeepBetween(Between),
     UseEngine(Engine),
 }
 
@@ -87,11 +91,13 @@ impl Session {
         let (orders, receiver) = crossbeam_channel::bounded(64);
         let mut options = setup.options;
         options.prompt = options.prompt.or_else(|| setup.text.prompt());
+        let mut machine = Machine::new(setup.rules);
+        machine.keep_between(Duration::ZERO, setup.between);
         let worker = Worker {
             engine,
             options,
             text: setup.text,
-            machine: Machine::new(setup.rules),
+            machine,
             ear: Ear::new(setup.open_microphone, setup.microphone),
             voice: VoiceDetector::default(),
             level: Level::default(),
@@ -130,6 +136,11 @@ impl Session {
     /// Takes another microphone from now on, or from the next take on if one is being recorded.
     pub fn choose_microphone(&self, id: Option<String>) {
         self.order(Order::ChooseMicrophone(id));
+    }
+
+    /// Chooses what the microphone does between takes.
+    pub fn keep_between(&self, between: Between) {
+        self.order(Order::KeepBetween(between));
     }
 
     /// Asks another engine from now on. What the one before was asked and has not answered is asked anew if that one is ended.
@@ -212,6 +223,7 @@ impl Worker {
             Order::Toggle if self.machine.is_listening() => self.machine.stop(self.now),
             Order::Toggle => self.machine.start(self.now),
             Order::ChooseMicrophone(id) => self.ear.choose(id),
+            Order::KeepBetween(between) => self.machine.keep_between(self.now, between),
             Order::UseEngine(engine) => {
                 let before = std::mem::replace(&mut self.engine, engine);
                 // If this was its last handle, it ends its threads first, which may take a window's time.

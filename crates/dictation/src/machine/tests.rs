@@ -51,6 +51,11 @@ impl Bench {
         }
     }
 
+    fn keep_between(&mut self, between: Between) {
+        self.machine.keep_between(self.now, between);
+        self.act();
+    }
+
     fn start(&mut self) {
         self.machine.start(self.now);
         self.act();
@@ -179,7 +184,8 @@ fn a_second_press_while_the_first_is_written_is_written_after_it() {
 
 #[test]
 fn a_press_in_the_tail_begins_the_next_take_with_the_microphone_still_open() {
-    let mut bench = Bench::new(Rules { stand_by: true, ..Rules::default() });
+    let mut bench = Bench::new(Rules::default());
+    bench.keep_between(Between::StandBy);
     bench.start();
     bench.hear(4, true);
     bench.stop();
@@ -188,6 +194,66 @@ fn a_press_in_the_tail_begins_the_next_take_with_the_microphone_still_open() {
     assert_eq!(bench.machine.recording(), Some(2));
     bench.answer(Ok("one")).unwrap();
     assert_eq!(bench.outcomes(), [(1, Outcome::Text("one".into()))]);
+}
+
+#[test]
+fn hands_free_a_take_begins_with_speech_and_ends_with_a_pause() {
+    let mut bench = Bench::new(Rules::default());
+    bench.keep_between(Between::HandsFree);
+    assert!(bench.microphone_open);
+    bench.hear(20, false);
+    assert_eq!(bench.events, [Event::HandsFree { on: true }]);
+    let first = bench.next_sample;
+    bench.hear(10, true);
+    assert_eq!(bench.machine.recording(), Some(1));
+    bench.hear(20, false);
+    assert_eq!(bench.machine.recording(), None);
+    let samples = bench.answer(Ok("hello")).unwrap();
+    let pre_roll = samples_of(bench.machine.rules.pre_roll) as f32;
+    assert!(samples[0] <= first - pre_roll, "what was said before it was known to be speech is not cut");
+    assert_eq!(bench.outcomes(), [(1, Outcome::Text("hello".into()))]);
+    bench.hear(10, true);
+    assert_eq!(bench.machine.recording(), Some(2), "the microphone has stayed open");
+}
+
+#[test]
+fn hands_free_a_click_begins_nothing() {
+    let mut bench = Bench::new(Rules::default());
+    bench.keep_between(Between::HandsFree);
+    for _ in 0..20 {
+        bench.hear(1, true);
+        bench.hear(3, false);
+    }
+    assert_eq!(bench.events, [Event::HandsFree { on: true }]);
+}
+
+#[test]
+fn hands_free_a_take_that_was_begun_by_hand_ends_by_hand() {
+    let mut bench = Bench::new(Rules::default());
+    bench.keep_between(Between::HandsFree);
+    bench.start();
+    bench.hear(5, true);
+    bench.hear(50, false);
+    assert_eq!(bench.machine.recording(), Some(1));
+    bench.keep_between(Between::Closed);
+    assert_eq!(bench.machine.recording(), Some(1), "what is recorded goes on");
+    bench.stop();
+    bench.wait(ms(500));
+    assert!(!bench.microphone_open);
+}
+
+#[test]
+fn hands_free_ends_with_the_microphone_and_says_so() {
+    let mut bench = Bench::new(Rules::default());
+    bench.keep_between(Between::HandsFree);
+    bench.hear(5, false);
+    bench.microphone_open = false;
+    bench.machine.lost(bench.now, "unplugged".into());
+    bench.act();
+    assert_eq!(
+        bench.events[1..],
+        [Event::MicrophoneLost { reason: "unplugged".into() }, Event::HandsFree { on: false }]
+    );
 }
 
 #[test]
@@ -287,6 +353,7 @@ enum Step {
     Busy,
     Fail,
     Lose,
+    Between(Between),
     Wait(u64),
 }
 
@@ -302,6 +369,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Fail),
         1 => Just(Step::Lose),
         2 => (0..400u64).prop_map(Step::Wait),
+        1 => prop_oneof![Just(Between::Closed), Just(Between::StandBy), Just(Between::HandsFree)].prop_map(Step::Between),
     ];
     prop::collection::vec(step, 0..60)
 }
@@ -311,8 +379,8 @@ proptest! {
 
     /// Whatever happens in whatever order: every take finishes once, in order, and nothing stays behind.
     #[test]
-    fn every_take_finishes_once_and_in_order(steps in steps(), stand_by: bool) {
-        let mut bench = Bench::new(Rules { stand_by, ..Rules::default() });
+    fn every_take_finishes_once_and_in_order(steps in steps()) {
+        let mut bench = Bench::new(Rules::default());
         for step in steps {
             match step {
                 Step::Start => bench.start(),
@@ -327,9 +395,11 @@ proptest! {
                     bench.machine.lost(bench.now, "gone".into());
                     bench.act();
                 }
+                Step::Between(between) => bench.keep_between(between),
                 Step::Wait(length) => bench.wait(ms(length)),
             }
         }
+        bench.keep_between(Between::Closed);
         bench.stop();
         bench.wait(ms(500));
         for _ in 0..200 {
@@ -341,7 +411,7 @@ proptest! {
         let began = bench.events.iter().filter(|event| matches!(event, Event::Opening { .. })).count();
         let finished: Vec<_> = bench.outcomes().into_iter().map(|(take, _)| take).collect();
         prop_assert_eq!(finished, (1..=began as TakeId).collect::<Vec<_>>());
-        prop_assert!(stand_by || !bench.microphone_open);
+        prop_assert!(!bench.microphone_open);
     }
 
     /// Every spoken sample is in exactly one final question, in order, whatever the pauses.

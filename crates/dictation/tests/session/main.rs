@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amanuensis_audio::{AudioFile, CaptureError, CaptureEvent};
 use amanuensis_dictation::text::Replacement;
-use amanuensis_dictation::{Event, Outcome, Rules, Session, Setup, TakeId, TextRules};
+use amanuensis_dictation::{Between, Event, Outcome, Rules, Session, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Shutdown};
 use crossbeam_channel::Receiver;
 use fake::{Feed, Gate};
@@ -203,7 +203,8 @@ fn takes_come_in_the_order_of_the_presses_while_the_engine_is_slow() {
     let Some(speech) = speech() else { return };
     let gate = Gate::default();
     gate.shut();
-    let mut bench = Bench::new(fake::engine("a", &gate), Rules { stand_by: true, ..Rules::default() });
+    let mut bench = Bench::new(fake::engine("a", &gate), Rules::default());
+    bench.session.keep_between(Between::StandBy);
     let feed = bench.begin();
     feed.play(&speech);
     bench.session.stop();
@@ -219,6 +220,23 @@ fn takes_come_in_the_order_of_the_presses_while_the_engine_is_slow() {
     assert!(first > second, "{first} words, then {second}");
     drop(bench.session);
     assert!(bench.feeds.is_empty(), "the microphone stood by and was not opened again");
+    feed.wait_for_stop();
+}
+
+#[test]
+fn hands_free_what_is_said_is_written_without_a_press() {
+    let Some(speech) = speech() else { return };
+    let mut bench = Bench::new(fake::engine("a", &Gate::default()), Rules::default());
+    bench.session.keep_between(Between::HandsFree);
+    let feed = bench.feeds.recv_timeout(PATIENCE).unwrap();
+    let silence = vec![0.0; 3 * SECOND];
+    for _ in 0..2 {
+        feed.play(&silence);
+        feed.play(&speech);
+        feed.play(&silence);
+        assert!(bench.words("a") >= 2 * speech.len() / SECOND);
+    }
+    bench.session.keep_between(Between::Closed);
     feed.wait_for_stop();
 }
 
