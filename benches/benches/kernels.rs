@@ -50,7 +50,7 @@ fn attention(criterion: &mut Criterion) {
     let mut out = vec![0.0; POSITIONS * WIDTH];
     let mut group = criterion.benchmark_group("attention of 1500 positions");
     group.throughput(Throughput::Elements((4 * POSITIONS * POSITIONS * WIDTH) as u64));
-    for number in [KeyValueNumber::F32, KeyValueNumber::Bf16] {
+    for number in [KeyValueNumber::F32, KeyValueNumber::Bf16, KeyValueNumber::Int8] {
         group.bench_function(format!("{number:?}"), |bencher| {
             let mut packed = KeyValues::new(number, HEADS, WIDTH / HEADS);
             bencher.iter(|| {

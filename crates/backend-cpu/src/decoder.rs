@@ -103,7 +103,7 @@ impl<W: WeightMatrix> CpuDecoder<W> {
         // A prompt as long as the context, or one token for each row.
         let tokens = dims.n_text_ctx.max(max_rows);
         Self {
-            cross: (0..dims.n_text_layer).map(|_| KeyValues::new(model.cross_keys, heads, width / heads)).collect(),
+            cross: (0..dims.n_text_layer).map(|_| KeyValues::new(model.keys_values, heads, width / heads)).collect(),
             cache: Cache::new(dims.n_text_layer, max_rows, dims.n_text_ctx * 2 * width),
             model,
             max_rows,

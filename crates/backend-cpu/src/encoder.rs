@@ -32,7 +32,7 @@ impl<W: WeightMatrix> CpuEncoder<W> {
             x: Vec::new(),
             attended: Vec::new(),
             wide: Vec::new(),
-            key_values: KeyValues::new(model.encoder_keys, heads, model.dims.n_audio_state / heads),
+            key_values: KeyValues::new(model.keys_values, heads, model.dims.n_audio_state / heads),
             edge: Vec::new(),
             workspace: Workspace::new(),
             model,

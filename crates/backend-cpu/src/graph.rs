@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use amanuensis_kernels::{
-    Activations, Epilogue, KeyValueNumber, Level, Norm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm,
-    perceptron,
+    Activations, Epilogue, KeyValueNumber, Norm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm, perceptron,
 };
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
@@ -18,10 +17,8 @@ pub struct CpuModel<W> {
     pub(crate) dims: Dims,
     pub(crate) device: DeviceInfo,
     pub(crate) pool: Arc<ThreadPool>,
-    /// How the encoder's keys and values are held for its attention.
-    pub(crate) encoder_keys: KeyValueNumber,
-    /// How the decoder holds those of the window. It reads them again for each token, so their size matters most.
-    pub(crate) cross_keys: KeyValueNumber,
+    /// How keys and values of a window are held.
+    pub(crate) keys_values: KeyValueNumber,
     /// First convolution: `[d, 3 * n_mels]`. Its input is raw, so it stays in 32-bit floats.
     pub(crate) conv1: Linear<PackedF32>,
     /// Second convolution: `[d, 3 * d]`.
@@ -172,14 +169,10 @@ impl<W: WeightMatrix + 'static> CpuModel<W> {
             dims,
             device,
             pool,
-            encoder_keys: match precision {
-                Precision::Bf16 | Precision::Int8 if Level::best() == Level::Avx512Bf16 => KeyValueNumber::Bf16,
-                // Without an instruction for bfloat16 it saves memory, but no time.
-                _ => KeyValueNumber::F32,
-            },
-            cross_keys: match precision {
+            keys_values: match precision {
                 Precision::F32 => KeyValueNumber::F32,
-                Precision::Bf16 | Precision::Int8 => KeyValueNumber::Bf16,
+                Precision::Bf16 => KeyValueNumber::Bf16,
+                Precision::Int8 => KeyValueNumber::Int8,
             },
             conv1: reader.convolution("encoder.conv1")?,
             conv2: reader.convolution("encoder.conv2")?,

@@ -26,8 +26,8 @@ pub trait Dot {
     const ROWS: usize;
 
     /// # Safety
-    /// The CPU has the instruction set. So for all methods.
-    unsafe fn zero() -> Self::Sums;
+    /// The CPU has the instruction set. So for all methods. `LANES` sums can be read at `at`.
+    unsafe fn sums(at: *const Self::Sum) -> Self::Sums;
     /// # Safety
     /// `LANES` words can be read at `at`.
     unsafe fn load(at: *const u32) -> Self::Words;
@@ -56,12 +56,15 @@ pub struct Tile<S> {
     pub(crate) words: usize,
     /// `[words, 32]`
     pub(crate) panel: *const u32,
-    /// `[M, 32]`, `out_stride` apart.
+    /// What the sums begin with: `[M, 32]`, `start_stride` apart, or the same for all rows without a distance.
+    pub(crate) start: *const S,
+    pub(crate) start_stride: usize,
+    /// `[M, 32]`, `out_stride` apart. It may be where the sums begin.
     pub(crate) out: *mut S,
     pub(crate) out_stride: usize,
 }
 
-/// `out = rows x panel`, for `M` rows and the 32 columns of a panel, `V` vectors of columns at a time.
+/// `out = start + rows x panel`, for `M` rows and the 32 columns of a panel, `V` vectors of columns at a time.
 ///
 /// # Safety
 /// All of the tile can be read and written, and the CPU has the instruction set.
@@ -69,11 +72,16 @@ pub struct Tile<S> {
 #[inline(always)]
 unsafe fn tile<D: Dot, const M: usize, const V: usize>(tile: Tile<D::Sum>) {
     const { assert!(PANEL.is_multiple_of(V * D::LANES)) };
-    let Tile { rows, row_stride, words, panel, out, out_stride } = tile;
+    let Tile { rows, row_stride, words, panel, start, start_stride, out, out_stride } = tile;
     for column in (0..PANEL).step_by(V * D::LANES) {
         // SAFETY: every pointer stays within what the caller promised.
         unsafe {
-            let mut sums = [[D::zero(); V]; M];
+            let mut sums = [[D::sums(start.add(column)); V]; M];
+            for row in 0..M {
+                for index in 0..V {
+                    sums[row][index] = D::sums(start.add(row * start_stride + column + index * D::LANES));
+                }
+            }
             let mut columns = panel.add(column);
             for word in 0..words {
                 let mut vectors = [D::load(columns); V];
@@ -131,8 +139,9 @@ macro_rules! plain {
             const ROWS: usize = 2;
 
             #[inline(always)]
-            unsafe fn zero() -> Self::Sums {
-                [<$sum>::default(); 8]
+            unsafe fn sums(at: *const $sum) -> Self::Sums {
+                // SAFETY: passed on from the caller.
+                unsafe { at.cast::<[$sum; 8]>().read() }
             }
             #[inline(always)]
             unsafe fn load(at: *const u32) -> Self::Words {
@@ -196,7 +205,7 @@ mod x86 {
     macro_rules! dot {
         (
             $(#[$meta:meta])* $name:ident: $sums:ty, $words:ty, $sum:ty, $floats:ty, $lanes:literal lanes, $rows:literal rows, $features:literal;
-            $zero:expr, $load:expr, $splat:expr, $store:expr, |$total:ident, $row:ident, $columns:ident| $step:expr
+            $sums_at:expr, $load:expr, $splat:expr, $store:expr, |$total:ident, $row:ident, $columns:ident| $step:expr
         ) => {
             $(#[$meta])*
             pub struct $name;
@@ -210,9 +219,9 @@ mod x86 {
                 const ROWS: usize = $rows;
 
                 #[inline(always)]
-                unsafe fn zero() -> $sums {
-                    // SAFETY: the caller's CPU has the instruction.
-                    unsafe { $zero() }
+                unsafe fn sums(at: *const $sum) -> $sums {
+                    // SAFETY: passed on from the caller.
+                    unsafe { $sums_at(at.cast()) }
                 }
                 #[inline(always)]
                 unsafe fn load(at: *const u32) -> $words {
@@ -246,13 +255,13 @@ mod x86 {
     dot!(
         /// Floats in 512 bits.
         Avx512F32: __m512, __m512i, f32, Avx512, 16 lanes, 12 rows, "avx512f";
-        _mm512_setzero_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
         |sums, row, columns| _mm512_fmadd_ps(_mm512_castsi512_ps(row), _mm512_castsi512_ps(columns), sums)
     );
     dot!(
         /// Pairs of bfloat16 by the instruction for them.
         Avx512Bf16: __m512, __m512i, f32, Avx512, 16 lanes, 12 rows, "avx512f,avx512bf16";
-        _mm512_setzero_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
         |sums, row, columns| _mm512_dpbf16_ps(
             sums,
             std::mem::transmute::<__m512i, __m512bh>(row),
@@ -262,7 +271,7 @@ mod x86 {
     dot!(
         /// Pairs of bfloat16 widened to floats in 512 bits.
         Avx512WideBf16: __m512, __m512i, f32, Avx512, 16 lanes, 8 rows, "avx512f";
-        _mm512_setzero_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_ps,
         |sums, row, columns| {
             let high = _mm512_set1_epi32(HIGH.cast_signed());
             let first = |words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words));
@@ -273,19 +282,19 @@ mod x86 {
     dot!(
         /// Four bytes by VNNI in 512 bits.
         Avx512I8: __m512i, __m512i, i32, Avx512, 16 lanes, 12 rows, "avx512f,avx512vnni";
-        _mm512_setzero_si512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+        _mm512_loadu_si512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
         |sums, row, columns| _mm512_dpbusd_epi32(sums, row, columns)
     );
     dot!(
         /// Floats in 256 bits.
         Avx2F32: __m256, __m256i, f32, Avx2, 8 lanes, 6 rows, "avx2,fma";
-        _mm256_setzero_ps, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_ps,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_ps,
         |sums, row, columns| _mm256_fmadd_ps(_mm256_castsi256_ps(row), _mm256_castsi256_ps(columns), sums)
     );
     dot!(
         /// Pairs of bfloat16 widened to floats in 256 bits.
         Avx2Bf16: __m256, __m256i, f32, Avx2, 8 lanes, 4 rows, "avx2,fma";
-        _mm256_setzero_ps, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_ps,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_ps,
         |sums, row, columns| {
             let high = _mm256_set1_epi32(HIGH.cast_signed());
             let first = |words| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words));
@@ -296,13 +305,13 @@ mod x86 {
     dot!(
         /// Four bytes by VNNI in 256 bits.
         AvxVnniI8: __m256i, __m256i, i32, Avx2, 8 lanes, 6 rows, "avx2,avxvnni";
-        _mm256_setzero_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256,
+        _mm256_loadu_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256,
         |sums, row, columns| _mm256_dpbusd_avx_epi32(sums, row, columns)
     );
     dot!(
         /// Four bytes by sums in 16 bits: the unsigned ones must be below 128, or two products overflow.
         Avx2I8: __m256i, __m256i, i32, Avx2, 8 lanes, 4 rows, "avx2";
-        _mm256_setzero_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256,
+        _mm256_loadu_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256,
         |sums, row, columns| {
             let pairs = _mm256_maddubs_epi16(row, columns);
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))

@@ -152,7 +152,7 @@ pub(crate) unsafe fn largest_magnitude<V: Vector>(values: &[f32]) -> f32 {
     // SAFETY: passed on from the caller.
     unsafe {
         let most = fold!(V, values, 0.0, 0.0, |a, b| a.larger_magnitude(b), |a, b| a.larger_magnitude(b));
-        most.lanes().iter().fold(0.0, |most, lane| if most >= *lane || most.is_nan() { most } else { *lane })
+        most.largest_magnitude()
     }
 }
 

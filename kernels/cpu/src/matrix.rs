@@ -299,8 +299,7 @@ impl Out {
             }
             let to = if width < PANEL { edge.as_mut_ptr() } else { out.as_mut_ptr() };
             for lane in (0..PANEL).step_by(V::LANES) {
-                let value: V = values.values(sums.as_ptr().add(lane), row, column + lane);
-                let mut value = value.add(V::load(bias.as_ptr().add(lane)));
+                let mut value: V = values.values(sums.as_ptr().add(lane), bias.as_ptr().add(lane), row, column + lane);
                 if epilogue.gelu {
                     value = gelu_vector(value);
                 }
@@ -334,19 +333,26 @@ pub(crate) struct Product<'a, V> {
 
 /// Makes values of sums of products.
 pub(crate) trait Values<S> {
-    /// The values of some columns of a row, from `column` on; `sums` are theirs.
+    /// What the sums of the panel at `column` begin with.
+    fn start<'a>(&'a self, column: usize, bias: &'a [f32; PANEL]) -> &'a [S; PANEL];
+
+    /// The values of some columns of a row, from `column` on, with their bias; `sums` are theirs.
     ///
     /// # Safety
     /// The CPU has the vector's instructions, and the columns lie in whole panels.
-    unsafe fn values<V: Vector>(&self, sums: *const S, row: usize, column: usize) -> V;
+    unsafe fn values<V: Vector>(&self, sums: *const S, bias: *const f32, row: usize, column: usize) -> V;
 }
 
-/// Sums that are the values.
+/// Sums that are the values, since they began with the bias.
 pub(crate) struct AsTheyAre;
 
 impl Values<f32> for AsTheyAre {
+    fn start<'a>(&'a self, _column: usize, bias: &'a [f32; PANEL]) -> &'a [f32; PANEL] {
+        bias
+    }
+
     #[inline(always)]
-    unsafe fn values<V: Vector>(&self, sums: *const f32, _row: usize, _column: usize) -> V {
+    unsafe fn values<V: Vector>(&self, sums: *const f32, _bias: *const f32, _row: usize, _column: usize) -> V {
         // SAFETY: passed on from the caller.
         unsafe { V::load(sums) }
     }
@@ -366,15 +372,24 @@ pub(crate) unsafe fn block<N: Number, D: Dot<Sum = N::Sum>>(product: &Product<'_
             let width = PANEL.min(values.len() - column);
             bias[..width].copy_from_slice(&values[column..column + width]);
         }
+        let start = product.values.start(column, &bias);
         let mut first = 0;
         while first < rows {
             let count = D::ROWS.min(rows - first);
             let mut sums = [[N::Sum::default(); PANEL]; TILE_ROWS];
             // SAFETY: so many rows are left, the panel is whole, and no tile is higher than the sums are.
             unsafe {
-                let rows = left.as_ptr().add(first * stride);
-                let (panel, out) = (weights.as_ptr(), sums.as_mut_ptr().cast());
-                tile_of::<D>(count, Tile { rows, row_stride: stride, words, panel, out, out_stride: PANEL });
+                let tile = Tile {
+                    rows: left.as_ptr().add(first * stride),
+                    row_stride: stride,
+                    words,
+                    panel: weights.as_ptr(),
+                    start: start.as_ptr(),
+                    start_stride: 0,
+                    out: sums.as_mut_ptr().cast(),
+                    out_stride: PANEL,
+                };
+                tile_of::<D>(count, tile);
             }
             for (row, sums) in (first..).zip(&sums[..count]) {
                 // SAFETY: passed on from the caller.

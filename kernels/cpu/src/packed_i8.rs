@@ -25,14 +25,14 @@ pub struct PackedI8 {
     panels: Words,
     /// What one unit of a weight is worth, by column, filled up to whole panels.
     scales: Vec<f32>,
-    /// Sum of a column's weights: what the activations' middle adds to every product. Whole numbers below 2^24.
-    sums: Vec<f32>,
+    /// What takes from a column's sums that which the activations' middle adds to them.
+    corrections: Vec<i32>,
     level: Level,
 }
 
-/// Largest magnitude of a quantised activation. AVX2 sums pairs of products in 16 bits, which must not overflow: it gets one
+/// Largest magnitude of a quantised activation, whose middle is one more. AVX2 sums pairs of products in 16 bits, which must not overflow: it gets one
 /// bit less.
-fn magnitude(level: Level) -> u8 {
+pub(crate) fn magnitude(level: Level) -> u8 {
     if level == Level::Avx2 { 63 } else { 127 }
 }
 
@@ -51,7 +51,8 @@ impl WeightMatrix for PackedI8 {
         let columns = n.next_multiple_of(PANEL);
         let words = k.div_ceil(GROUP);
         let mut panels = Words::zeros(columns * words);
-        let (mut scales, mut sums) = (vec![0.0; columns], vec![0.0; columns]);
+        let (mut scales, mut corrections) = (vec![0.0; columns], vec![0; columns]);
+        let level = Level::best();
         let (mut values, mut packed) = (vec![0.0; k], vec![0; words]);
         for column in 0..n {
             row(column, &mut values);
@@ -63,9 +64,9 @@ impl WeightMatrix for PackedI8 {
                 *out = word ^ 0x8080_8080;
                 sum += out.to_le_bytes().iter().map(|byte| i32::from(byte.cast_signed())).sum::<i32>();
             }
-            sums[column] = sum as f32;
+            corrections[column] = -sum * (i32::from(magnitude(level)) + 1);
         }
-        Self { n, k, panels, scales, sums, level: Level::best() }
+        Self { n, k, panels, scales, corrections, level }
     }
 
     fn n(&self) -> usize {
@@ -116,12 +117,7 @@ impl Packed for PackedI8 {
             panels,
             epilogue,
             out,
-            values: Dequantise {
-                middle: f32::from(magnitude(self.level)) + 1.0,
-                rows: &floats(scales)[..rows],
-                columns: &self.scales,
-                corrections: &self.sums,
-            },
+            values: Dequantise { rows: &floats(scales)[..rows], columns: &self.scales, corrections: &self.corrections },
         };
         // SAFETY: the level was detected, and the rest is passed on from the caller.
         unsafe { at_level!(self.level, I8: Integer, block(product: &Product<'_, Dequantise<'_>>)) }
@@ -130,20 +126,22 @@ impl Packed for PackedI8 {
 
 /// What turns a sum of integers into a value.
 struct Dequantise<'a> {
-    middle: f32,
     rows: &'a [f32],
     columns: &'a [f32],
-    corrections: &'a [f32],
+    corrections: &'a [i32],
 }
 
 impl Values<i32> for Dequantise<'_> {
+    fn start<'a>(&'a self, column: usize, _bias: &'a [f32; PANEL]) -> &'a [i32; PANEL] {
+        self.corrections[column..].first_chunk().expect("BUG: there are corrections for whole panels")
+    }
+
     #[inline(always)]
-    unsafe fn values<V: Vector>(&self, sums: *const i32, row: usize, column: usize) -> V {
-        // SAFETY: passed on from the caller; scales and corrections are as long as whole panels.
+    unsafe fn values<V: Vector>(&self, sums: *const i32, bias: *const f32, row: usize, column: usize) -> V {
+        // SAFETY: passed on from the caller; scales are as long as whole panels.
         unsafe {
-            let correction = V::load(self.corrections.as_ptr().add(column));
             let scale = V::load(self.columns.as_ptr().add(column)).mul(V::splat(self.rows[row]));
-            V::load_whole(sums).sub(correction.mul(V::splat(self.middle))).mul(scale)
+            V::load_whole(sums).mul_add(scale, V::load(bias))
         }
     }
 }
@@ -152,7 +150,7 @@ per_level! {
     /// Quantises a row, normalised if it is to be, to bytes around a middle of `magnitude + 1`, and returns what one unit is worth.
     ///
     /// *Shape*: `values` and `normed` `[k]`, `bytes` `[k]` or a little longer.
-    fn quantise_row(values: &[f32], norm: Option<Norm<'_>>, normed: &mut [f32], magnitude: u8, bytes: &mut [u8]) -> f32 {
+    pub(crate) fn quantise_row(values: &[f32], norm: Option<Norm<'_>>, normed: &mut [f32], magnitude: u8, bytes: &mut [u8]) -> f32 {
         let values = match norm {
             Some(norm) => {
                 // SAFETY: passed on from the caller.

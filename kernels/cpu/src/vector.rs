@@ -24,6 +24,11 @@ pub trait Vector: Copy {
     /// # Safety
     /// `LANES` bytes can be written.
     unsafe fn store_bytes(self, to: *mut u8);
+    /// The whole parts of floats between 0 and 255, one vector after the other.
+    ///
+    /// # Safety
+    /// `4 * LANES` bytes can be written.
+    unsafe fn store_whole_bytes(four: [Self; 4], to: *mut u8);
     /// The nearest bfloat16 of each float.
     ///
     /// # Safety
@@ -34,6 +39,25 @@ pub trait Vector: Copy {
     /// # Safety
     /// `LANES` halves can be written.
     unsafe fn store_bf16_quickly(self, to: *mut u16);
+    /// The largest of `count` integers, more than none and whole vectors.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn largest_whole(from: *const i32, count: usize) -> i32;
+    /// Two to the power of each, to within a ten-thousandth; for exponents below 127.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    #[inline(always)]
+    unsafe fn exp2_roughly(self) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { crate::elementwise::exp2(self, false) }
+    }
+    /// The largest of what has no sign, where what is not a number is larger than any.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set.
+    unsafe fn largest_magnitude(self) -> f32;
     /// The sum of the floats.
     ///
     /// # Safety
@@ -78,18 +102,6 @@ pub trait Vector: Copy {
     /// # Safety
     /// The CPU has the instruction set.
     unsafe fn raise(self, exponent: Self) -> Self;
-
-    /// The floats one by one.
-    ///
-    /// # Safety
-    /// The CPU has the instruction set.
-    #[inline(always)]
-    unsafe fn lanes(self) -> [f32; 16] {
-        let mut lanes = [0.0; 16];
-        // SAFETY: no vector is wider.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        lanes
-    }
 }
 
 /// Eight floats without special instructions.
@@ -133,6 +145,20 @@ impl Vector for Plain {
     unsafe fn store_bytes(self, to: *mut u8) {
         // SAFETY: passed on from the caller.
         unsafe { to.cast::<[u8; 8]>().write(self.0.map(|value| value.to_bits() as u8)) }
+    }
+    #[inline(always)]
+    unsafe fn store_whole_bytes(four: [Self; 4], to: *mut u8) {
+        // SAFETY: passed on from the caller.
+        unsafe { to.cast::<[[u8; 8]; 4]>().write(four.map(|vector| vector.0.map(|value| value as u8))) }
+    }
+    #[inline(always)]
+    unsafe fn largest_whole(from: *const i32, count: usize) -> i32 {
+        // SAFETY: passed on from the caller.
+        unsafe { std::slice::from_raw_parts(from, count) }.iter().fold(i32::MIN, |most, value| most.max(*value))
+    }
+    #[inline(always)]
+    unsafe fn largest_magnitude(self) -> f32 {
+        f32::from_bits(self.0.iter().fold(0, |most, lane| most.max(lane.to_bits())))
     }
     #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
@@ -240,6 +266,41 @@ mod x86 {
                 let low = _mm256_and_si256(_mm256_castps_si256(self.0), _mm256_set1_epi32(0xff));
                 let words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256::<1>(low));
                 _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_whole_bytes(four: [Self; 4], to: *mut u8) {
+            // SAFETY: as above.
+            unsafe {
+                let (a, b) = (_mm256_cvttps_epi32(four[0].0), _mm256_cvttps_epi32(four[1].0));
+                let (c, d) = (_mm256_cvttps_epi32(four[2].0), _mm256_cvttps_epi32(four[3].0));
+                // Packing works in each half: the first four lanes of all vectors come before the other four.
+                let halves = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                _mm256_storeu_si256(to.cast(), _mm256_permutevar8x32_epi32(halves, order));
+            }
+        }
+        #[inline(always)]
+        unsafe fn largest_whole(from: *const i32, count: usize) -> i32 {
+            // SAFETY: as above.
+            unsafe {
+                let mut most = _mm256_loadu_si256(from.cast());
+                for index in (8..count).step_by(8) {
+                    most = _mm256_max_epi32(most, _mm256_loadu_si256(from.add(index).cast()));
+                }
+                let four = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256::<1>(most));
+                let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b_11_10>(four));
+                _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<1>(two)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn largest_magnitude(self) -> f32 {
+            // SAFETY: as above.
+            unsafe {
+                let bits = _mm256_castps_si256(self.0);
+                let four = _mm_max_epu32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256::<1>(bits));
+                let two = _mm_max_epu32(four, _mm_shuffle_epi32::<0b_11_10>(four));
+                f32::from_bits(_mm_cvtsi128_si32(_mm_max_epu32(two, _mm_shuffle_epi32::<1>(two))).cast_unsigned())
             }
         }
         #[inline(always)]
@@ -365,6 +426,46 @@ mod x86 {
         unsafe fn store_bytes(self, to: *mut u8) {
             // SAFETY: as above.
             unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(self.0))) }
+        }
+        #[inline(always)]
+        unsafe fn store_whole_bytes(four: [Self; 4], to: *mut u8) {
+            // SAFETY: as above.
+            unsafe {
+                let (a, b) = (_mm512_cvttps_epi32(four[0].0), _mm512_cvttps_epi32(four[1].0));
+                let (c, d) = (_mm512_cvttps_epi32(four[2].0), _mm512_cvttps_epi32(four[3].0));
+                // Packing works in each quarter: the first four lanes of all vectors come before the next four.
+                let quarters = _mm512_packus_epi16(_mm512_packus_epi32(a, b), _mm512_packus_epi32(c, d));
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                _mm512_storeu_si512(to.cast(), _mm512_permutexvar_epi32(order, quarters));
+            }
+        }
+        #[inline(always)]
+        unsafe fn largest_whole(from: *const i32, count: usize) -> i32 {
+            // SAFETY: as above.
+            unsafe {
+                let mut most = _mm512_loadu_si512(from.cast());
+                for index in (16..count).step_by(16) {
+                    most = _mm512_max_epi32(most, _mm512_loadu_si512(from.add(index).cast()));
+                }
+                _mm512_reduce_max_epi32(most)
+            }
+        }
+        #[inline(always)]
+        unsafe fn exp2_roughly(self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                // The part above the next lower whole number; the minimax polynomial of the relative error on 0 to 1.
+                let rest = _mm512_reduce_ps::<_MM_FROUND_TO_NEG_INF>(self.0);
+                let power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.078_024_55), _mm512_set1_ps(0.226_067_18));
+                let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.695_833_5));
+                let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.999_925_25));
+                Self(_mm512_scalef_ps(power, self.0))
+            }
+        }
+        #[inline(always)]
+        unsafe fn largest_magnitude(self) -> f32 {
+            // SAFETY: as above.
+            unsafe { f32::from_bits(_mm512_reduce_max_epu32(_mm512_castps_si512(self.0))) }
         }
         #[inline(always)]
         unsafe fn store_bf16(self, to: *mut u16) {

@@ -47,6 +47,18 @@ pub(crate) fn floats_mut(words: &mut [u32]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
 }
 
+/// Words as the whole numbers that were put there.
+pub(crate) fn whole(words: &[u32]) -> &[i32] {
+    // SAFETY: both are four bytes, aligned alike, without invalid patterns.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
+}
+
+/// Words as whole numbers to write.
+pub(crate) fn whole_mut(words: &mut [u32]) -> &mut [i32] {
+    // SAFETY: as above, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
+}
+
 /// Words as bytes, the lowest first.
 pub(crate) fn bytes_mut(words: &mut [u32]) -> &mut [u8] {
     const { assert!(cfg!(target_endian = "little")) };
