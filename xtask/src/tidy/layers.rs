@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-whisper", 1),
     ("amanuensis-backend-cpu", 2),
     ("amanuensis-backend-npu", 2),
+    ("amanuensis-history", 2),
     ("amanuensis-models", 2),
     ("amanuensis-engine", 3),
     ("amanuensis-backends", 3),
