@@ -5,6 +5,7 @@
 
 mod agreement;
 mod guard;
+mod keep;
 pub mod machine;
 mod microphone;
 mod session;
@@ -13,6 +14,7 @@ pub mod text;
 use std::time::Duration;
 
 pub use agreement::Agreement;
+pub use keep::Keep;
 pub use machine::{Between, Machine, Rules};
 pub use microphone::{Microphone, OpenMicrophone};
 pub use session::{Session, Setup};

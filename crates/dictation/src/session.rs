@@ -8,9 +8,10 @@ use amanuensis_engine::{Audio, Engine, Event as JobEvent, Job, Priority, Request
 use amanuensis_whisper::{DecodeOptions, SAMPLE_RATE};
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use crate::keep::Kept;
 use crate::machine::{Action, Between, LookId, Machine, NoAnswer, Rules};
 use crate::microphone::{Ear, OpenMicrophone, hardware};
-use crate::{Event, Outcome, TextRules, guard};
+use crate::{Event, Keep, Outcome, TextRules, guard};
 
 /// Sound over which one level is measured.
 const LEVEL_SAMPLES: usize = SAMPLE_RATE as usize / 10;
@@ -34,6 +35,8 @@ pub struct Setup {
     pub microphone: Option<String>,
     /// How microphones are opened.
     pub open_microphone: OpenMicrophone,
+    /// Where what is heard is kept.
+    pub keep: Box<dyn Keep>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -59,6 +62,7 @@ impl Default for Setup {
             text: TextRules::default(),
             microphone: None,
             open_microphone: hardware(),
+            keep: Box::new(()),
         }
     }
 }
@@ -99,6 +103,7 @@ impl Session {
             text: setup.text,
             machine,
             ear: Ear::new(setup.open_microphone, setup.microphone),
+            kept: Kept::new(setup.keep),
             voice: VoiceDetector::default(),
             level: Level::default(),
             asked: None,
@@ -172,6 +177,7 @@ struct Worker {
     text: TextRules,
     machine: Machine,
     ear: Ear,
+    kept: Kept,
     voice: VoiceDetector,
     level: Level,
     /// The question that is with the engine.
@@ -272,7 +278,8 @@ impl Worker {
                 (self.listener)(Event::MicrophoneLive { device, after });
             }
             CaptureEvent::Samples(samples) => {
-                let Self { machine, voice, level, listener, now, .. } = self;
+                let Self { machine, kept, voice, level, listener, now, .. } = self;
+                kept.hear(&samples, machine.recording().is_some());
                 voice.push(&samples, |frame, is_speech| machine.heard(*now, frame, is_speech));
                 if machine.recording().is_some() {
                     level.push(&samples, |level| listener(Event::Level { level }));
@@ -318,7 +325,10 @@ impl Worker {
                         self.machine.lost(self.now, error.to_string());
                     }
                 }
-                Action::CloseMicrophone => self.ear.close(),
+                Action::CloseMicrophone => {
+                    self.kept.forget();
+                    self.ear.close();
+                }
                 Action::Look { id, samples } => self.look(id, samples),
                 Action::Abandon(id) => {
                     // A dropped job is cancelled.
@@ -328,7 +338,10 @@ impl Worker {
                     let outcome = Outcome::Text(self.text.finish(text));
                     (self.listener)(Event::Finished { take, outcome });
                 }
-                Action::Tell(event) => (self.listener)(event),
+                Action::Tell(event) => {
+                    self.kept.told(&event);
+                    (self.listener)(event);
+                }
             }
         }
         // The microphone on stand-by is another one now.

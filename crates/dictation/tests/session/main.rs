@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amanuensis_audio::{AudioFile, CaptureError, CaptureEvent};
 use amanuensis_dictation::text::Replacement;
-use amanuensis_dictation::{Between, Event, Outcome, Rules, Session, Setup, TakeId, TextRules};
+use amanuensis_dictation::{Between, Event, Keep, Outcome, Rules, Session, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Shutdown};
 use crossbeam_channel::Receiver;
 use fake::{Feed, Gate};
@@ -25,9 +25,13 @@ struct Bench {
 
 impl Bench {
     fn new(engine: Engine, rules: Rules) -> Self {
+        Self::keeping(engine, rules, Box::new(()))
+    }
+
+    fn keeping(engine: Engine, rules: Rules, keep: Box<dyn Keep>) -> Self {
         let (open_microphone, feeds) = fake::microphones();
         let (sender, events) = crossbeam_channel::unbounded();
-        let setup = Setup { rules, open_microphone, ..Setup::default() };
+        let setup = Setup { rules, open_microphone, keep, ..Setup::default() };
         let session = Session::start(engine, setup, move |event| _ = sender.send(event));
         Self { session, events, feeds, seen: Vec::new() }
     }
@@ -121,6 +125,65 @@ fn words_grow_while_one_speaks_and_are_settled_in_the_end() {
     assert_eq!(levels.len(), (SECOND + speech.len()) / (SECOND / 10));
     assert!(levels[..10].iter().all(|level| *level == 0.0), "{levels:?}");
     assert!(levels[10..].iter().any(|level| *level > 0.5) && levels.iter().all(|level| *level <= 1.0), "{levels:?}");
+}
+
+/// Remembers all it is told.
+struct Memory(std::sync::mpsc::Sender<Told>);
+
+#[derive(Debug, PartialEq)]
+enum Told {
+    Begin(TakeId),
+    Hear(Vec<f32>),
+    End,
+}
+
+impl Keep for Memory {
+    fn begin(&mut self, take: TakeId) {
+        self.0.send(Told::Begin(take)).unwrap();
+    }
+
+    fn hear(&mut self, samples: &[f32]) {
+        self.0.send(Told::Hear(samples.to_vec())).unwrap();
+    }
+
+    fn end(&mut self) {
+        self.0.send(Told::End).unwrap();
+    }
+}
+
+#[test]
+fn all_that_is_heard_is_kept_whether_it_is_speech_or_not() {
+    let (sender, told) = std::sync::mpsc::channel();
+    let mut bench = Bench::keeping(fake::engine("a", &Gate::default()), Rules::default(), Box::new(Memory(sender)));
+    bench.session.keep_between(Between::StandBy);
+    let numbered = |from: usize| (from..from + SECOND).map(|index| index as f32 / 1e9).collect::<Vec<_>>();
+    let feed = bench.begin();
+    feed.play(&numbered(0));
+    bench.session.stop();
+    assert_eq!(bench.outcome(), (1, Outcome::NoSpeech));
+    // The microphone is on stand-by: the second take begins with what was heard before it.
+    feed.play(&numbered(SECOND));
+    bench.session.begin();
+    bench.wait(|event| matches!(event, Event::Opening { take: 2 }));
+    feed.play(&numbered(2 * SECOND));
+    bench.session.stop();
+    assert_eq!(bench.outcome(), (2, Outcome::NoSpeech));
+    drop(bench);
+    let mut takes: Vec<(TakeId, Vec<f32>)> = Vec::new();
+    let mut ended = 0;
+    for told in told {
+        match told {
+            Told::Begin(take) => takes.push((take, Vec::new())),
+            Told::Hear(samples) => takes.last_mut().unwrap().1.extend(samples),
+            Told::End => ended += 1,
+        }
+    }
+    assert_eq!(ended, 2);
+    assert_eq!(takes[0], (1, numbered(0)));
+    let (take, second) = &takes[1];
+    let pre_roll = second.len() - SECOND;
+    assert!(*take == 2 && (1..=SECOND / 2).contains(&pre_roll), "{pre_roll} samples from before");
+    assert!(second.ends_with(&numbered(2 * SECOND)));
 }
 
 #[test]
