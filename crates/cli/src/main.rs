@@ -4,6 +4,7 @@ mod devices;
 mod doctor;
 mod format;
 mod listen;
+mod models;
 mod serve;
 mod speech;
 mod transcribe;
@@ -28,6 +29,7 @@ enum Command {
     Transcribe(transcribe::Arguments),
     Listen(listen::Arguments),
     Serve(serve::Arguments),
+    Models(models::Arguments),
     /// List the microphones
     Devices,
     /// Say whether an NPU can be used, and what to do if not
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Transcribe(arguments) => transcribe::run(&arguments),
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
         Command::Devices => devices::run(),
         Command::Doctor => doctor::run(),
     };

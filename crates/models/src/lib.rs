@@ -1,7 +1,16 @@
-//! Which model files there are: the user's own, and the demo model that comes with the program.
+//! Model files: which there are on this machine, which can be downloaded, and how fast each would be here.
 //!
-//! A model is a ggml `.bin` file or a folder as Hugging Face publishes it. Nothing is read here but names and dates; whether a
-//! file is a whole model is found out when it is loaded.
+//! A model is a ggml `.bin` file or a folder as Hugging Face publishes it. Which there are is told by names and dates alone;
+//! whether a file is a whole model is found out when it is loaded.
+
+pub mod catalogue;
+pub mod download;
+pub mod shelf;
+pub mod size;
+pub mod speed;
+
+pub use catalogue::{Entry, catalogue};
+pub use download::{DownloadError, Hub, Progress, Step, Stop};
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,6 +29,16 @@ pub struct ModelFile {
     pub path: PathBuf,
     /// Whether it is the small model that comes with the program.
     pub demo: bool,
+}
+
+impl ModelFile {
+    /// Length of its file, or of its folder's files; 0 of one that is gone.
+    pub fn bytes(&self) -> u64 {
+        match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path().metadata().ok()?.len())).sum(),
+            Err(_) => self.path.metadata().map_or(0, |metadata| metadata.len()),
+        }
+    }
 }
 
 /// Why there is no model to work with.

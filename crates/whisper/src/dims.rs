@@ -30,4 +30,35 @@ impl Dims {
     pub fn is_multilingual(&self) -> bool {
         self.n_vocab >= 51_865
     }
+
+    /// Languages that the model knows: English alone, or as many as its vocabulary has tokens for.
+    pub fn n_languages(&self) -> usize {
+        // Beside them it has 51,765 tokens and one more without which English-only models do.
+        if self.is_multilingual() { self.n_vocab - 51_766 } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dims;
+
+    #[test]
+    fn languages_are_those_of_the_vocabulary() {
+        let count = |n_vocab| {
+            let dims = Dims {
+                n_mels: 80,
+                n_audio_ctx: 1500,
+                n_audio_state: 384,
+                n_audio_head: 6,
+                n_audio_layer: 4,
+                n_vocab,
+                n_text_ctx: 448,
+                n_text_state: 384,
+                n_text_head: 6,
+                n_text_layer: 4,
+            };
+            dims.n_languages()
+        };
+        assert_eq!([51_864, 51_865, 51_866].map(count), [1, 99, 100]);
+    }
 }
