@@ -16,10 +16,13 @@ use desk::{Desk, Message};
 
 /// How the app is started. If it is open already, the open one is told.
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "amanuensis-app", version, about = "Dictation and transcription on your own machine")]
+#[command(name = "amanuensis-app", version = amanuensis_version::VERSION, about = "Dictation and transcription on your own machine")]
 pub struct Arguments {
     /// Recordings to transcribe.
     files: Vec<PathBuf>,
+    /// Choose recordings to transcribe.
+    #[arg(long)]
+    choose: bool,
     #[command(flatten)]
     control: Control,
 }
@@ -138,6 +141,10 @@ fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
             if let Some(window) = app.get_webview_window("main") {
                 // A window manager may refuse to raise it; there is nothing more to try.
                 let _ = window.unminimize().and_then(|()| window.set_focus());
+                if arguments.choose {
+                    // It fails only while the app ends.
+                    let _ = commands::choose_files(app.clone(), window);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 mod devices;
 mod doctor;
 mod format;
+mod generate;
 mod listen;
 mod models;
 mod serve;
@@ -11,14 +12,14 @@ mod transcribe;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Turn speech into text, on this machine and nowhere else.
 #[derive(Debug, Parser)]
-#[command(name = "amanuensis", version, about, arg_required_else_help = true)]
+#[command(name = "amanuensis", version = amanuensis_version::VERSION, about, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +35,8 @@ enum Command {
     Devices,
     /// Say whether an NPU can be used, and what to do if not
     Doctor,
+    #[command(hide = true)]
+    Generate(generate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Models(arguments) => models::run(&arguments),
         Command::Devices => devices::run(),
         Command::Doctor => doctor::run(),
+        Command::Generate(arguments) => generate::run(&arguments, Arguments::command()),
     };
     match done {
         Ok(code) => code,

@@ -8,6 +8,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-kernels", 0),
     ("amanuensis-pool", 0),
     ("amanuensis-settings", 0),
+    ("amanuensis-version", 0),
     ("amanuensis-xrt-sys", 0),
     ("amanuensis-audio", 1),
     ("amanuensis-control", 1),
