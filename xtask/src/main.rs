@@ -5,6 +5,7 @@
 mod bench;
 mod load;
 mod npu_model;
+mod package;
 mod process;
 mod run;
 mod setup;
@@ -54,6 +55,8 @@ enum Task {
     Bench(bench::Options),
     /// Lets many clients at the server, in an optimised build: it must answer all and not grow.
     Load(load::Options),
+    /// Makes an AppImage, a Debian package and an archive, in target/package.
+    Package(package::Options),
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
     /// Runs a command on a virtual NPU, beneath the real XRT.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Task::Tidy { yes } => tidy::run(Consent::from_flag(yes)),
         Task::Bench(options) => bench::run(&options),
         Task::Load(options) => load::run(&options),
+        Task::Package(options) => package::run(&options),
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),

@@ -27,8 +27,10 @@ const BUILD_PACKAGES: &[&str] = &[
 
 /// Packages that only the tests need: a display, a microphone, a voice, a driver for the window.
 const TEST_PACKAGES: &[&str] = &[
+    "appstream",
     "dbus",
     "dbus-x11",
+    "desktop-file-utils",
     "espeak-ng",
     "ffmpeg",
     "foot",
@@ -52,6 +54,21 @@ const TEST_PACKAGES: &[&str] = &[
     "xvfb",
 ];
 
+/// Packages that put ours together, and what the AppImage holds beyond what the app is linked to.
+const PACKAGING_PACKAGES: &[&str] = &[
+    "appstream",
+    "dconf-gsettings-backend",
+    "desktop-file-utils",
+    "dpkg-dev",
+    "gsettings-desktop-schemas",
+    "librsvg2-common",
+    "patchelf",
+    "squashfs-tools",
+];
+
+/// What makes bare systems to try packages in.
+const PROVING_PACKAGES: &[&str] = &["lintian", "mmdebstrap"];
+
 /// The oldest Node that builds the UI: Vite's own limit.
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
@@ -71,6 +88,30 @@ pub enum Purpose {
     Run,
     /// The above, and every test.
     Test,
+    /// Building the app, and packages of it.
+    Package,
+    /// All of the above, in systems made for it.
+    Prove,
+}
+
+impl Purpose {
+    fn packages(self) -> Vec<&'static str> {
+        let sets: &[&[&str]] = match self {
+            Self::Run => &[BUILD_PACKAGES],
+            Self::Test => &[BUILD_PACKAGES, TEST_PACKAGES],
+            Self::Package => &[BUILD_PACKAGES, PACKAGING_PACKAGES],
+            Self::Prove => &[BUILD_PACKAGES, TEST_PACKAGES, PACKAGING_PACKAGES, PROVING_PACKAGES],
+        };
+        let mut packages = sets.concat();
+        packages.sort_unstable();
+        packages.dedup();
+        packages
+    }
+
+    /// Whether tests are run.
+    fn tests(self) -> bool {
+        matches!(self, Self::Test | Self::Prove)
+    }
 }
 
 /// Whether things may be installed.
@@ -210,10 +251,7 @@ pub fn build_ui(tools: &Tools) -> anyhow::Result<()> {
 }
 
 fn missing_from_system(purpose: Purpose) -> anyhow::Result<Vec<Missing>> {
-    let mut wanted = BUILD_PACKAGES.to_vec();
-    if purpose == Purpose::Test {
-        wanted.extend(TEST_PACKAGES);
-    }
+    let mut wanted = purpose.packages();
     let mut missing = Vec::new();
     if Command::new("dpkg-query").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         let installed = installed_packages()?;
@@ -224,7 +262,7 @@ fn missing_from_system(purpose: Purpose) -> anyhow::Result<Vec<Missing>> {
     } else {
         println!("This is neither Debian nor Ubuntu. Install what these packages hold there: {}", wanted.join(" "));
     }
-    if purpose == Purpose::Test {
+    if purpose.tests() {
         for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
             if !works(workspace::cargo().args([subcommand, "--version"])) {
                 missing.push(Missing::RustComponent(component));
@@ -240,16 +278,17 @@ fn missing_from_cache(purpose: Purpose) -> anyhow::Result<Vec<Missing>> {
     if !node_fits(Path::new("node")) && !node_fits(&venv()?.join("bin/node")) {
         wheels.push(NODE_WHEEL);
     }
-    if purpose == Purpose::Test {
+    if purpose.tests() {
         let installed = installed_wheels().unwrap_or_default();
         wheels.extend(TEST_WHEELS.iter().filter(|wheel| !installed.iter().any(|name| name == *wheel)));
         let own = workspace::cache()?.join("cargo/bin/cargo-nextest");
         if !works(workspace::cargo().args(["nextest", "--version"])) && !own.is_file() {
             missing.push(Missing::Nextest);
         }
-        if !xrt::is_there(&xrt::root()?) {
-            missing.push(Missing::Xrt);
-        }
+    }
+    // Its headers make the NPU's shim, which packages hold.
+    if purpose != Purpose::Run && !xrt::is_there(&xrt::root()?) {
+        missing.push(Missing::Xrt);
     }
     if !wheels.is_empty() {
         if !works(Command::new(venv()?.join("bin/python")).args(["-m", "pip", "--version"])) {
