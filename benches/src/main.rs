@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
                     seconds: arguments.seconds,
                     takes_turns: arguments.takes_turns,
                 };
-                let stages = stages::measure(&path, kind, *threads, &plan)?;
+                let stages = stages::measure(&path, &arguments.cache.join("packed"), kind, *threads, &plan)?;
                 let encoder_gops = stages.encoder_operations / stages.encoder.min / 1e6;
                 let most = match precision {
                     Number::F32 => ceiling.f32,
@@ -118,9 +118,12 @@ fn main() -> anyhow::Result<()> {
 fn print(line: &Line, first: bool) {
     if first {
         println!("Milliseconds: median (minimum); of CPU time, all threads together, the minimum.");
+        println!(
+            "Load: packed before, from files that the system keeps in memory; first: from its start to the first token."
+        );
         println!("GOP/s and fraction of the ceiling from the minimum of the encoder.");
         println!(
-            "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9} {:>15} {:>15} {:>17} {:>8} {:>7} {:>6} {:>8}",
+            "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9} {:>15} {:>15} {:>17} {:>5} {:>6} {:>7} {:>6} {:>8}",
             "model",
             "",
             "th",
@@ -131,6 +134,7 @@ fn print(line: &Line, first: bool) {
             "token",
             "end to end",
             "load",
+            "first",
             "GOP/s",
             "of max",
             "max int8"
@@ -138,7 +142,7 @@ fn print(line: &Line, first: bool) {
     }
     let stages = &line.stages;
     println!(
-        "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9.1} {:>15} {:>15} {:>17} {:>8.0} {:>7.0} {:>5.0}% {:>8.0}",
+        "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9.1} {:>15} {:>15} {:>17} {:>5.0} {:>6.0} {:>7.0} {:>5.0}% {:>8.0}",
         line.model,
         format!("{:?}", line.precision).to_lowercase(),
         line.threads,
@@ -149,6 +153,7 @@ fn print(line: &Line, first: bool) {
         stages.token.to_string(),
         stages.end_to_end.to_string(),
         stages.load_ms,
+        stages.first_token_ms,
         line.encoder_gops,
         100.0 * line.encoder_fraction_of_ceiling,
         line.ceiling.int8,

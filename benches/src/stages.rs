@@ -32,6 +32,7 @@ struct Turn {
     token: f64,
     end: f64,
     load: f64,
+    first: f64,
     rss: f64,
 }
 
@@ -67,27 +68,37 @@ pub struct Stages {
     /// One token, the average of the window's.
     pub token: Times,
     pub end_to_end: Times,
+    /// Until a model that was packed before can be used.
     pub load_ms: f64,
+    /// From the start of that until the first window's first token: nothing is warm but what the system keeps of files.
+    pub first_token_ms: f64,
     /// Operations of the encoder; a multiplication and an addition are two.
     pub encoder_operations: f64,
 }
 
-/// Measures a model.
+/// Measures a model, by way of packed weights in `cache`.
 ///
 /// # Errors
 /// It cannot be loaded or run.
-pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &Plan) -> anyhow::Result<Stages> {
+pub fn measure(
+    path: &Path,
+    cache: &Path,
+    precision: Precision,
+    threads: NonZeroUsize,
+    plan: &Plan,
+) -> anyhow::Result<Stages> {
+    let options = CpuOptions { precision, threads };
+    let mut random = Random(2);
+    let samples: Vec<f32> = (0..(plan.seconds * SAMPLE_RATE as f32) as usize).map(|_| 0.1 * random.normal()).collect();
     let began = Instant::now();
     let weights = Weights::open(path)?;
-    let model = amanuensis_backend_cpu::load(&weights, CpuOptions { precision, threads })?;
+    let model = amanuensis_backend_cpu::load_cached(&weights, options, cache)?;
     let load_ms = milliseconds(began);
     let dims = *weights.dims();
     let mut log_mel = LogMel::new(dims.n_mels);
     let mut encoder = Arc::clone(&model).encoder();
     let mut decoder = model.decoder(1);
 
-    let mut random = Random(2);
-    let samples: Vec<f32> = (0..(plan.seconds * SAMPLE_RATE as f32) as usize).map(|_| 0.1 * random.normal()).collect();
     let frames = samples.len() / HOP_SAMPLES;
     let positions = frames.div_ceil(2);
     let mut mel = vec![0.0; frames * dims.n_mels];
@@ -95,6 +106,7 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
     let mut logits = vec![0.0; dims.n_vocab];
 
     let mut times: [Vec<f64>; 6] = Default::default();
+    let mut first_token_ms = 0.0;
     // The first run warms up.
     for run in 0..=plan.runs {
         if plan.takes_turns && run > 0 && std::io::stdin().read_line(&mut String::new())? == 0 {
@@ -118,6 +130,9 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
         for _ in 0..plan.tokens {
             decoder.forward(&[token], LogitsFor::Last, &mut logits)?;
             token = best(&logits);
+            if first_token_ms == 0.0 {
+                first_token_ms = milliseconds(began);
+            }
         }
         let token_ms = milliseconds(decode) / plan.tokens.max(1) as f64;
         let end_ms = milliseconds(start);
@@ -129,6 +144,7 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
                 token: token_ms,
                 end: end_ms,
                 load: load_ms,
+                first: first_token_ms,
                 rss: peak_rss_mb(),
             };
             println!("times {}", serde_json::to_string(&turn)?);
@@ -142,7 +158,7 @@ pub fn measure(path: &Path, precision: Precision, threads: NonZeroUsize, plan: &
     }
     let [mel, encoder, encoder_cpu, cross, token, end_to_end] = times.map(Times::of);
     let encoder_operations = encoder_operations(&dims, positions);
-    Ok(Stages { mel, encoder, encoder_cpu, cross, token, end_to_end, load_ms, encoder_operations })
+    Ok(Stages { mel, encoder, encoder_cpu, cross, token, end_to_end, load_ms, first_token_ms, encoder_operations })
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -222,7 +222,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
     }
 
     fn device(&self) -> DeviceInfo {
-        self.model.device.clone()
+        (*self.model.device).clone()
     }
 
     fn max_rows(&self) -> usize {

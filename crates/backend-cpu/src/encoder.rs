@@ -143,7 +143,7 @@ impl<W: WeightMatrix> Encoder for CpuEncoder<W> {
     }
 
     fn device(&self) -> DeviceInfo {
-        self.model.device.clone()
+        (*self.model.device).clone()
     }
 
     fn encode(&mut self, windows: &[MelView<'_>], outputs: &mut [&mut [f32]]) -> Result<EncodeReport, BackendError> {
@@ -154,6 +154,6 @@ impl<W: WeightMatrix> Encoder for CpuEncoder<W> {
         for (window, output) in windows.iter().zip(outputs) {
             self.window(*window, output)?;
         }
-        Ok(EncodeReport { device: self.device(), busy: began.elapsed(), fallback: None })
+        Ok(EncodeReport { device: Arc::clone(&self.model.device), busy: began.elapsed(), fallback: None })
     }
 }

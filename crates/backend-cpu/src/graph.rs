@@ -7,6 +7,7 @@ use amanuensis_kernels::{
 };
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
+use crate::cache::{Stored, Writer, report};
 use crate::decoder::CpuDecoder;
 use crate::encoder::CpuEncoder;
 use crate::{LoadError, Precision};
@@ -15,7 +16,7 @@ use crate::{LoadError, Precision};
 #[derive(Debug)]
 pub struct CpuModel<W> {
     pub(crate) dims: Dims,
-    pub(crate) device: DeviceInfo,
+    pub(crate) device: Arc<DeviceInfo>,
     pub(crate) pool: Arc<ThreadPool>,
     /// How keys and values of a window are held.
     pub(crate) keys_values: KeyValueNumber,
@@ -132,13 +133,12 @@ impl<W: WeightMatrix> Mlp<W> {
 
 impl<W: WeightMatrix + 'static> CpuModel<W> {
     pub(crate) fn load(
-        weights: &Weights,
+        reader: &mut Reader<'_>,
         precision: Precision,
-        device: DeviceInfo,
+        device: Arc<DeviceInfo>,
         pool: Arc<ThreadPool>,
     ) -> Result<Self, LoadError> {
-        let dims = *weights.dims();
-        let reader = Reader { weights };
+        let dims = *reader.weights.dims();
         let encoder = (0..dims.n_audio_layer)
             .map(|layer| {
                 let block = format!("encoder.blocks.{layer}");
@@ -201,44 +201,94 @@ impl<W: WeightMatrix + 'static> Model for CpuModel<W> {
     }
 }
 
-struct Reader<'a> {
+/// Reads a model's tensors in the order of the graph: from the model's file, of which it keeps what it packed where it is told
+/// to, or from what was packed before.
+pub(crate) struct Reader<'a> {
     weights: &'a Weights,
+    stored: Option<Stored>,
+    writer: Option<Writer<'a>>,
 }
 
-impl Reader<'_> {
-    fn values(&self, name: &str) -> Result<Vec<f32>, LoadError> {
-        let values = self.weights.tensor(name)?.to_f32();
+impl<'a> Reader<'a> {
+    /// Packs weights.
+    pub(crate) fn packing(weights: &'a Weights, writer: Option<Writer<'a>>) -> Self {
+        Self { weights, stored: None, writer }
+    }
+
+    /// Takes weights that were packed before.
+    pub(crate) fn stored(weights: &'a Weights, stored: Stored) -> Self {
+        Self { weights, stored: Some(stored), writer: None }
+    }
+
+    /// Finishes what was to be kept, if there is all of it.
+    pub(crate) fn finish(self) -> Option<()> {
+        report(self.writer?.finish())
+    }
+
+    fn keep(&mut self, words: &[u32]) {
+        self.writer = self.writer.take().and_then(|mut writer| report(writer.put(words)).map(|()| writer));
+    }
+
+    /// A matrix that was packed before, or else is packed now.
+    fn packed<W: WeightMatrix>(
+        &mut self,
+        n: usize,
+        k: usize,
+        pack: impl FnOnce(&Self) -> Result<W, LoadError>,
+    ) -> Result<W, LoadError> {
+        if let Some(stored) = &mut self.stored {
+            return stored
+                .next(W::packed_words(n, k))
+                .and_then(|words| W::from_packed(n, k, words))
+                .ok_or(LoadError::Stored);
+        }
+        let packed = pack(self)?;
+        self.keep(packed.packed().as_slice());
+        Ok(packed)
+    }
+
+    fn values(&mut self, name: &str) -> Result<Vec<f32>, LoadError> {
+        let tensor = self.weights.tensor(name)?;
+        if let Some(stored) = &mut self.stored {
+            return stored.floats(tensor.len()).ok_or(LoadError::Stored);
+        }
+        let values = tensor.to_f32();
         self.check(name, &values)?;
+        self.keep(&values.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
         Ok(values)
     }
 
     fn check(&self, name: &str, values: &[f32]) -> Result<(), LoadError> {
-        if values.iter().all(|value| value.is_finite()) {
-            return Ok(());
-        }
-        Err(LoadError::NotFinite { path: self.weights.path().display().to_string(), tensor: name.to_owned() })
+        if values.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(self.not_finite(name)) }
     }
 
-    fn norm(&self, name: &str) -> Result<LayerNorm, LoadError> {
+    fn not_finite(&self, name: &str) -> LoadError {
+        LoadError::NotFinite { path: self.weights.path().display().to_string(), tensor: name.to_owned() }
+    }
+
+    fn norm(&mut self, name: &str) -> Result<LayerNorm, LoadError> {
         Ok(LayerNorm { scale: self.values(&format!("{name}.weight"))?, shift: self.values(&format!("{name}.bias"))? })
     }
 
-    fn matrix<W: WeightMatrix>(&self, name: &str) -> Result<W, LoadError> {
+    fn matrix<W: WeightMatrix>(&mut self, name: &str) -> Result<W, LoadError> {
         let tensor = self.weights.tensor(name)?;
-        let mut finite = true;
-        let packed = W::pack(tensor.shape[0], tensor.row_len(), |row, out| {
-            tensor.row_to_f32(row, out);
-            finite &= out.iter().all(|value| value.is_finite());
-        });
-        if finite { Ok(packed) } else { self.check(name, &[f32::NAN]).map(|()| packed) }
+        let (n, k) = (tensor.shape[0], tensor.row_len());
+        self.packed(n, k, |reader| {
+            let mut finite = true;
+            let packed = W::pack(n, k, |row, out| {
+                tensor.row_to_f32(row, out);
+                finite &= out.iter().all(|value| value.is_finite());
+            });
+            if finite { Ok(packed) } else { Err(reader.not_finite(name)) }
+        })
     }
 
-    fn linear<W: WeightMatrix>(&self, name: &str) -> Result<Linear<W>, LoadError> {
+    fn linear<W: WeightMatrix>(&mut self, name: &str) -> Result<Linear<W>, LoadError> {
         Ok(Linear { weights: self.matrix(&format!("{name}.weight"))?, bias: self.values(&format!("{name}.bias"))? })
     }
 
     /// Several layers with the same input as one. Keys have no bias: theirs is zero.
-    fn fused<W: WeightMatrix>(&self, attention: &str, parts: &[&str]) -> Result<Linear<W>, LoadError> {
+    fn fused<W: WeightMatrix>(&mut self, attention: &str, parts: &[&str]) -> Result<Linear<W>, LoadError> {
         let width = self.weights.dims().n_audio_state;
         let mut bias = Vec::with_capacity(parts.len() * width);
         let mut tensors = Vec::with_capacity(parts.len());
@@ -249,38 +299,42 @@ impl Reader<'_> {
             } else {
                 bias.extend(self.values(&format!("{name}.bias"))?);
             }
-            tensors.push((name.clone(), self.weights.tensor(&format!("{name}.weight"))?));
+            let weight = format!("{name}.weight");
+            tensors.push((self.weights.tensor(&weight)?, weight));
         }
-        let mut damaged = None;
-        let weights = W::pack(parts.len() * width, width, |row, out| {
-            let (name, tensor) = &tensors[row / width];
-            tensor.row_to_f32(row % width, out);
-            if !out.iter().all(|value| value.is_finite()) {
-                damaged = Some(name);
-            }
-        });
-        if let Some(name) = damaged {
-            self.check(&format!("{name}.weight"), &[f32::NAN])?;
-        }
+        let weights = self.packed(parts.len() * width, width, |reader| {
+            let mut damaged = None;
+            let packed = W::pack(parts.len() * width, width, |row, out| {
+                let (tensor, name) = &tensors[row / width];
+                tensor.row_to_f32(row % width, out);
+                if !out.iter().all(|value| value.is_finite()) {
+                    damaged = Some(name);
+                }
+            });
+            damaged.map_or(Ok(packed), |name| Err(reader.not_finite(name)))
+        })?;
         Ok(Linear { weights, bias })
     }
 
     /// `[out, in, 3]` as `[out, 3 * in]`, one tap after the other, as the input lies in rows of channels.
-    fn convolution<W: WeightMatrix>(&self, name: &str) -> Result<Linear<W>, LoadError> {
+    fn convolution<W: WeightMatrix>(&mut self, name: &str) -> Result<Linear<W>, LoadError> {
         let weight = format!("{name}.weight");
         let tensor = self.weights.tensor(&weight)?;
         let (outputs, inputs) = (tensor.shape[0], tensor.shape[1]);
-        let values = self.values(&weight)?;
-        let weights = W::pack(outputs, 3 * inputs, |row, out| {
-            for (index, out) in out.iter_mut().enumerate() {
-                let (tap, channel) = (index / inputs, index % inputs);
-                *out = values[(row * inputs + channel) * 3 + tap];
-            }
-        });
+        let weights = self.packed(outputs, 3 * inputs, |reader| {
+            let values = tensor.to_f32();
+            reader.check(&weight, &values)?;
+            Ok(W::pack(outputs, 3 * inputs, |row, out| {
+                for (index, out) in out.iter_mut().enumerate() {
+                    let (tap, channel) = (index / inputs, index % inputs);
+                    *out = values[(row * inputs + channel) * 3 + tap];
+                }
+            }))
+        })?;
         Ok(Linear { weights, bias: self.values(&format!("{name}.bias"))? })
     }
 
-    fn mlp<W: WeightMatrix>(&self, block: &str) -> Result<Mlp<W>, LoadError> {
+    fn mlp<W: WeightMatrix>(&mut self, block: &str) -> Result<Mlp<W>, LoadError> {
         Ok(Mlp {
             norm: self.norm(&format!("{block}.mlp_ln"))?,
             up: self.linear(&format!("{block}.mlp.0"))?,

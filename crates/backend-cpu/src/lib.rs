@@ -3,16 +3,22 @@
 //! One model graph, generic over how its weights are packed ([`Precision`]). Weights are packed once at load and shared; every
 //! encoder and decoder holds the memory it works in.
 
+mod cache;
 mod decoder;
 mod encoder;
 mod graph;
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
-use amanuensis_kernels::{Level, PackedBf16, PackedF32, PackedI8, ThreadPool};
+use amanuensis_kernels::{Level, PackedBf16, PackedF32, PackedI8, ThreadPool, WeightMatrix};
 use amanuensis_whisper::{DeviceInfo, Model, WeightError, Weights};
 
+use cache::{Place, report};
+use graph::Reader;
+
+pub use cache::folder as cache_folder;
 pub use graph::CpuModel;
 
 /// How weights are held and multiplied.
@@ -51,20 +57,51 @@ impl Default for CpuOptions {
 /// # Errors
 /// [`LoadError`].
 pub fn load(weights: &Weights, options: CpuOptions) -> Result<Arc<dyn Model>, LoadError> {
+    load_at(weights, options, None)
+}
+
+/// As [`load`], by way of a folder that keeps what was packed, usually [`cache_folder`]: the second load of a model takes
+/// little time, and its weights no memory that is not shared. Where nothing can be kept, they are packed as ever.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn load_cached(weights: &Weights, options: CpuOptions, folder: &Path) -> Result<Arc<dyn Model>, LoadError> {
+    load_at(weights, options, report(Place::new(folder, weights, options.precision)).as_ref())
+}
+
+fn load_at(weights: &Weights, options: CpuOptions, place: Option<&Place>) -> Result<Arc<dyn Model>, LoadError> {
+    match options.precision {
+        Precision::F32 => load_as::<PackedF32>(weights, options, place, "f32"),
+        Precision::Bf16 => load_as::<PackedBf16>(weights, options, place, "bf16"),
+        Precision::Int8 => load_as::<PackedI8>(weights, options, place, "int8"),
+    }
+}
+
+fn load_as<W: WeightMatrix + 'static>(
+    weights: &Weights,
+    options: CpuOptions,
+    place: Option<&Place>,
+    precision: &str,
+) -> Result<Arc<dyn Model>, LoadError> {
     let pool = Arc::new(ThreadPool::new(options.threads));
-    let detail = |precision: &str| {
-        let threads = match pool.threads() {
-            1 => "1 thread".to_owned(),
-            count => format!("{count} threads"),
-        };
-        DeviceInfo { name: "cpu".to_owned(), detail: format!("{}, {precision}, {threads}", Level::best().name()) }
+    let threads = match pool.threads() {
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
     };
-    let precision = options.precision;
-    Ok(match precision {
-        Precision::F32 => Arc::new(CpuModel::<PackedF32>::load(weights, precision, detail("f32"), pool)?),
-        Precision::Bf16 => Arc::new(CpuModel::<PackedBf16>::load(weights, precision, detail("bf16"), pool)?),
-        Precision::Int8 => Arc::new(CpuModel::<PackedI8>::load(weights, precision, detail("int8"), pool)?),
-    })
+    let detail = format!("{}, {precision}, {threads}", Level::best().name());
+    let device = Arc::new(DeviceInfo { name: "cpu".to_owned(), detail });
+    let model = |reader: &mut Reader<'_>| {
+        CpuModel::<W>::load(reader, options.precision, Arc::clone(&device), Arc::clone(&pool)).map(Arc::new)
+    };
+    let kept = || model(&mut Reader::stored(weights, place?.open()?)).ok();
+    if let Some(model) = kept() {
+        return Ok(model);
+    }
+    let mut reader = Reader::packing(weights, place.and_then(|place| report(place.create())));
+    let packed = model(&mut reader)?;
+    // From now on it is in memory that costs this process nothing.
+    let mapped = reader.finish().and_then(|()| kept());
+    Ok(mapped.unwrap_or(packed))
 }
 
 /// Why a model could not be loaded.
@@ -73,6 +110,9 @@ pub enum LoadError {
     /// A tensor could not be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// What was packed before is not what the model is made of.
+    #[error("the packed weights in the cache do not fit the model; delete them, and they are packed again")]
+    Stored,
     /// A tensor holds what is not a number.
     #[error("the model {path} is damaged: its tensor {tensor} holds values that are not numbers; download it again")]
     NotFinite {

@@ -126,7 +126,7 @@ impl NpuEncoder {
                 if out.iter().any(|value| !value.is_finite()) {
                     return Err(BackendError::NotFinite);
                 }
-                Ok(EncodeReport { device: self.device.info(), busy, fallback: None })
+                Ok(EncodeReport { device: self.device.info().into(), busy, fallback: None })
             }
             Err(error) => {
                 self.give_up(error.to_string());
@@ -164,7 +164,7 @@ impl Encoder for NpuEncoder {
         if windows.len() != outputs.len() {
             return Err(BackendError::Shape { what: "list of outputs", found: outputs.len(), expected: windows.len() });
         }
-        let mut total = EncodeReport { device: self.device(), busy: Duration::ZERO, fallback: None };
+        let mut total = EncodeReport { device: self.device().into(), busy: Duration::ZERO, fallback: None };
         for (window, out) in windows.iter().zip(outputs) {
             self.check_shapes(window, out)?;
             if matches!(self.state, State::Ready(_)) {

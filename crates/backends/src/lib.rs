@@ -38,7 +38,8 @@ pub enum OpenError {
     Npu(#[from] NpuError),
 }
 
-/// Loads a model onto the device of choice. It takes as long as its weights take to be read and packed: seconds for the large ones.
+/// Loads a model onto the device of choice. The first time it takes as long as its weights take to be read and packed: seconds
+/// for the large ones.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -54,7 +55,10 @@ pub fn open(file: &ModelFile, choice: &Choice) -> Result<Speech, OpenError> {
         Choice::Cpu(options) => (None, *options),
         Choice::Npu(on_npu, options) => (Some(on_npu.clone()), *options),
     };
-    let mut model = amanuensis_backend_cpu::load(&weights, options)?;
+    let mut model = match amanuensis_backend_cpu::cache_folder() {
+        Some(folder) => amanuensis_backend_cpu::load_cached(&weights, options, &folder)?,
+        None => amanuensis_backend_cpu::load(&weights, options)?,
+    };
     if let Some(on_npu) = on_npu {
         model = npu::load(&weights, model, &on_npu)?;
     }

@@ -301,8 +301,8 @@ fn encode_together(
                 if report.fallback.is_some() {
                     work.fallback.clone_from(&report.fallback);
                 }
-                if work.device.as_ref() != Some(&report.device) {
-                    work.device = Some(report.device.clone());
+                if work.device.as_ref() != Some(&*report.device) {
+                    work.device = Some((*report.device).clone());
                 }
             }
             Ok(())

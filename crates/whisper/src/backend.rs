@@ -83,8 +83,8 @@ pub struct DeviceInfo {
 /// What one call of [`Encoder::encode`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeReport {
-    /// The device that really did it.
-    pub device: DeviceInfo,
+    /// The device that really did it: shared, so that a report takes nothing from the heap.
+    pub device: Arc<DeviceInfo>,
     /// Time during which that device was busy with it.
     pub busy: Duration,
     /// Why another device than the preferred one did it.

@@ -26,7 +26,7 @@ pub use matrix::{Activations, Epilogue, Norm, WeightMatrix, perceptron};
 pub use packed_float::{PackedBf16, PackedF32};
 pub use packed_i8::PackedI8;
 pub use threads::ThreadPool;
-pub use words::Workspace;
+pub use words::{PackedWords, Workspace};
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use crate::dot::{Dot, PANEL, Tile, tile_of};
 use crate::elementwise::gelu_vector;
 use crate::number::Number;
 use crate::vector::Vector;
-use crate::words::{Workspace, floats_mut};
+use crate::words::{PackedWords, Workspace, floats_mut};
 
 /// Most rows of the left operand that one task multiplies: they stay in the second-level cache while the panels pass.
 const BLOCK_ROWS: usize = 96;
@@ -83,6 +83,15 @@ pub struct Epilogue<'a> {
 pub trait WeightMatrix: Packed {
     /// Packs weights: `row(i, out)` writes row `i` of `[n, k]`.
     fn pack(n: usize, k: usize, row: impl FnMut(usize, &mut [f32])) -> Self;
+
+    /// How many words weights `[n, k]` are packed into.
+    fn packed_words(n: usize, k: usize) -> usize;
+
+    /// Weights that were packed before, by the same instruction set; `None` if they are not as many words as they must be.
+    fn from_packed(n: usize, k: usize, packed: PackedWords) -> Option<Self>;
+
+    /// The packed words.
+    fn packed(&self) -> &PackedWords;
 
     /// Output columns.
     fn n(&self) -> usize;
@@ -301,7 +310,7 @@ impl Out {
             for lane in (0..PANEL).step_by(V::LANES) {
                 let mut value: V = values.values(sums.as_ptr().add(lane), bias.as_ptr().add(lane), row, column + lane);
                 if epilogue.gelu {
-                    value = gelu_vector(value);
+                    value = gelu_vector(value, values.precise());
                 }
                 if epilogue.accumulate {
                     value = value.add(V::load(to.add(lane)));
@@ -333,6 +342,9 @@ pub(crate) struct Product<'a, V> {
 
 /// Makes values of sums of products.
 pub(crate) trait Values<S> {
+    /// Whether more is wanted of them than what 16 bits can tell.
+    fn precise(&self) -> bool;
+
     /// What the sums of the panel at `column` begin with.
     fn start<'a>(&'a self, column: usize, bias: &'a [f32; PANEL]) -> &'a [S; PANEL];
 
@@ -344,9 +356,15 @@ pub(crate) trait Values<S> {
 }
 
 /// Sums that are the values, since they began with the bias.
-pub(crate) struct AsTheyAre;
+pub(crate) struct AsTheyAre {
+    pub(crate) precise: bool,
+}
 
 impl Values<f32> for AsTheyAre {
+    fn precise(&self) -> bool {
+        self.precise
+    }
+
     fn start<'a>(&'a self, _column: usize, bias: &'a [f32; PANEL]) -> &'a [f32; PANEL] {
         bias
     }
@@ -364,6 +382,7 @@ impl Values<f32> for AsTheyAre {
 pub(crate) unsafe fn block<N: Number, D: Dot<Sum = N::Sum>>(product: &Product<'_, impl Values<N::Sum>>) {
     let Product { left, stride, rows, words, weights, out, epilogue, .. } = *product;
     assert!(rows == 0 || left.len() >= (rows - 1) * stride + words);
+    let mut sums = [[N::Sum::default(); PANEL]; TILE_ROWS];
     for panel in product.panels.clone() {
         let column = panel * PANEL;
         let weights = &weights[column * words..][..PANEL * words];
@@ -373,10 +392,8 @@ pub(crate) unsafe fn block<N: Number, D: Dot<Sum = N::Sum>>(product: &Product<'_
             bias[..width].copy_from_slice(&values[column..column + width]);
         }
         let start = product.values.start(column, &bias);
-        let mut first = 0;
-        while first < rows {
+        for first in (0..rows).step_by(D::ROWS) {
             let count = D::ROWS.min(rows - first);
-            let mut sums = [[N::Sum::default(); PANEL]; TILE_ROWS];
             // SAFETY: so many rows are left, the panel is whole, and no tile is higher than the sums are.
             unsafe {
                 let tile = Tile {
@@ -395,7 +412,6 @@ pub(crate) unsafe fn block<N: Number, D: Dot<Sum = N::Sum>>(product: &Product<'_
                 // SAFETY: passed on from the caller.
                 unsafe { out.finish::<D::Floats, _>(&product.values, sums, &bias, row, column, epilogue) };
             }
-            first += count;
         }
     }
 }

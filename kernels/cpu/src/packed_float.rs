@@ -8,7 +8,7 @@ use crate::dot::PANEL;
 use crate::elementwise::layer_norm_row;
 use crate::matrix::{Activations, AsTheyAre, Epilogue, Out, Packed, Product, WeightMatrix, block};
 use crate::number::{Bf16, F32, Float, at_level};
-use crate::words::{Words, floats_mut};
+use crate::words::{PackedWords, Words, floats_mut};
 
 /// Weights as 32-bit floats.
 pub type PackedF32 = PackedFloat<F32>;
@@ -23,7 +23,7 @@ pub type PackedBf16 = PackedFloat<Bf16>;
 pub struct PackedFloat<E: Float> {
     n: usize,
     k: usize,
-    panels: Words,
+    panels: PackedWords,
     level: Level,
     number: PhantomData<E>,
 }
@@ -46,7 +46,7 @@ pub(crate) fn row_stride(words: usize) -> usize {
 impl<E: Float> WeightMatrix for PackedFloat<E> {
     fn pack(n: usize, k: usize, mut row: impl FnMut(usize, &mut [f32])) -> Self {
         let words = k.div_ceil(E::PER_WORD);
-        let mut panels = Words::zeros(n.div_ceil(PANEL) * PANEL * words);
+        let mut panels = Words::zeros(Self::packed_words(n, k));
         let (mut values, mut packed) = (vec![0.0; k], vec![0; words]);
         for column in 0..n {
             row(column, &mut values);
@@ -56,7 +56,25 @@ impl<E: Float> WeightMatrix for PackedFloat<E> {
                 *out = *word;
             }
         }
-        Self { n, k, panels, level: Level::best(), number: PhantomData }
+        Self { n, k, panels: panels.into(), level: Level::best(), number: PhantomData }
+    }
+
+    fn packed_words(n: usize, k: usize) -> usize {
+        n.next_multiple_of(PANEL) * k.div_ceil(E::PER_WORD)
+    }
+
+    fn from_packed(n: usize, k: usize, packed: PackedWords) -> Option<Self> {
+        (packed.as_slice().len() == Self::packed_words(n, k)).then_some(Self {
+            n,
+            k,
+            panels: packed,
+            level: Level::best(),
+            number: PhantomData,
+        })
+    }
+
+    fn packed(&self) -> &PackedWords {
+        &self.panels
     }
 
     fn n(&self) -> usize {
@@ -108,7 +126,7 @@ impl<E: Float> Packed for PackedFloat<E> {
             panels,
             epilogue,
             out,
-            values: AsTheyAre,
+            values: AsTheyAre { precise: E::PRECISE },
         };
         // SAFETY: the level was detected, and the rest is passed on from the caller.
         unsafe { at_level!(self.level, E: Float, block(product: &Product<'_, AsTheyAre>)) }

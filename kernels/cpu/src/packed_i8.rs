@@ -7,27 +7,31 @@ use crate::dot::PANEL;
 use crate::elementwise::{ROUND, largest_magnitude, normalise};
 use crate::level::per_level;
 use crate::matrix::{Activations, Epilogue, Norm, Out, Packed, Product, Values, WeightMatrix, block};
-use crate::number::{I8, Integer, at_level};
+use crate::number::{I8, at_level};
 use crate::packed_float::row_stride;
 use crate::vector::Vector;
-use crate::words::{Words, bytes_mut, floats, floats_mut};
+use crate::words::{PackedWords, Words, bytes_mut, floats, floats_mut, whole, whole_mut};
 
 /// Products summed by one instruction.
 const GROUP: usize = 4;
 
 /// Weights as 8-bit integers. Activations are quantised row by row as they come: unsigned, around a middle.
 ///
-/// *Layout*: panels of 32 columns, each `[words, 32]` of four bytes; `k` and the columns are filled up with zeros.
+/// *Layout*: panels of 32 columns, each `[words, 32]` of four bytes, `k` and the columns filled up with zeros; then, for each
+/// column, what one unit of a weight is worth, and what takes from its sums that which the activations' middle adds to them.
 #[derive(Debug)]
 pub struct PackedI8 {
     n: usize,
     k: usize,
-    panels: Words,
-    /// What one unit of a weight is worth, by column, filled up to whole panels.
-    scales: Vec<f32>,
-    /// What takes from a column's sums that which the activations' middle adds to them.
-    corrections: Vec<i32>,
+    packed: PackedWords,
     level: Level,
+}
+
+/// The parts of packed words.
+struct Parts<'a> {
+    panels: &'a [u32],
+    scales: &'a [f32],
+    corrections: &'a [i32],
 }
 
 /// Largest magnitude of a quantised activation, whose middle is one more. AVX2 sums pairs of products in 16 bits, which must not overflow: it gets one
@@ -41,6 +45,13 @@ impl PackedI8 {
         self.k.div_ceil(GROUP)
     }
 
+    fn parts(&self) -> Parts<'_> {
+        let columns = self.n.next_multiple_of(PANEL);
+        let (panels, rest) = self.packed.as_slice().split_at(columns * self.words());
+        let (scales, corrections) = rest.split_at(columns);
+        Parts { panels, scales: floats(scales), corrections: &whole(corrections)[..columns] }
+    }
+
     fn stride(&self) -> usize {
         row_stride(self.words())
     }
@@ -48,25 +59,37 @@ impl PackedI8 {
 
 impl WeightMatrix for PackedI8 {
     fn pack(n: usize, k: usize, mut row: impl FnMut(usize, &mut [f32])) -> Self {
-        let columns = n.next_multiple_of(PANEL);
-        let words = k.div_ceil(GROUP);
-        let mut panels = Words::zeros(columns * words);
-        let (mut scales, mut corrections) = (vec![0.0; columns], vec![0; columns]);
-        let level = Level::best();
-        let (mut values, mut packed) = (vec![0.0; k], vec![0; words]);
+        let (columns, words, level) = (n.next_multiple_of(PANEL), k.div_ceil(GROUP), Level::best());
+        let mut packed = Words::zeros(Self::packed_words(n, k));
+        let (panels, rest) = packed.as_mut_slice().split_at_mut(columns * words);
+        let (scales, corrections) = rest.split_at_mut(columns);
+        let (scales, corrections) = (floats_mut(scales), whole_mut(corrections));
+        let (mut values, mut quantised) = (vec![0.0; k], vec![0; words]);
         for column in 0..n {
             row(column, &mut values);
             // As activations are, around a middle of 128; taking that away is turning a bit over.
-            scales[column] = quantise_row(&values, None, &mut [], 127, bytes_mut(&mut packed));
-            let panel = &mut panels.as_mut_slice()[column / PANEL * PANEL * words..][..PANEL * words];
+            scales[column] = quantise_row(&values, None, &mut [], 127, bytes_mut(&mut quantised));
+            let panel = &mut panels[column / PANEL * PANEL * words..][..PANEL * words];
             let mut sum = 0_i32;
-            for (out, word) in panel.iter_mut().skip(column % PANEL).step_by(PANEL).zip(&packed) {
+            for (out, word) in panel.iter_mut().skip(column % PANEL).step_by(PANEL).zip(&quantised) {
                 *out = word ^ 0x8080_8080;
                 sum += out.to_le_bytes().iter().map(|byte| i32::from(byte.cast_signed())).sum::<i32>();
             }
             corrections[column] = -sum * (i32::from(magnitude(level)) + 1);
         }
-        Self { n, k, panels, scales, corrections, level }
+        Self { n, k, packed: packed.into(), level }
+    }
+
+    fn packed_words(n: usize, k: usize) -> usize {
+        (n.next_multiple_of(PANEL) * (k.div_ceil(GROUP) + 2)).next_multiple_of(16)
+    }
+
+    fn from_packed(n: usize, k: usize, packed: PackedWords) -> Option<Self> {
+        (packed.as_slice().len() == Self::packed_words(n, k)).then_some(Self { n, k, packed, level: Level::best() })
+    }
+
+    fn packed(&self) -> &PackedWords {
+        &self.packed
     }
 
     fn n(&self) -> usize {
@@ -78,15 +101,15 @@ impl WeightMatrix for PackedI8 {
     }
 
     fn bytes(&self) -> usize {
-        4 * self.panels.as_slice().len() + self.scales.len() * 8
+        4 * self.packed.as_slice().len()
     }
 
     fn row(&self, row: usize, out: &mut [f32]) {
-        let words = self.words();
-        let panel = &self.panels.as_slice()[row / PANEL * PANEL * words..][..PANEL * words];
+        let (words, Parts { panels, scales, .. }) = (self.words(), self.parts());
+        let panel = &panels[row / PANEL * PANEL * words..][..PANEL * words];
         for (index, out) in out.iter_mut().enumerate() {
             let bytes = panel[index / GROUP * PANEL + row % PANEL].to_le_bytes();
-            *out = f32::from(bytes[index % GROUP].cast_signed()) * self.scales[row];
+            *out = f32::from(bytes[index % GROUP].cast_signed()) * scales[row];
         }
     }
 }
@@ -107,20 +130,21 @@ impl Packed for PackedI8 {
     }
 
     unsafe fn product(&self, prepared: &[u32], rows: usize, panels: Range<usize>, epilogue: &Epilogue<'_>, out: Out) {
-        let (left, scales) = prepared.split_at(rows * self.stride());
+        let (left, units) = prepared.split_at(rows * self.stride());
+        let Parts { panels: weights, scales, corrections } = self.parts();
         let product = &Product {
             left,
             stride: self.stride(),
             rows,
             words: self.words(),
-            weights: self.panels.as_slice(),
+            weights,
             panels,
             epilogue,
             out,
-            values: Dequantise { rows: &floats(scales)[..rows], columns: &self.scales, corrections: &self.corrections },
+            values: Dequantise { rows: &floats(units)[..rows], columns: scales, corrections },
         };
         // SAFETY: the level was detected, and the rest is passed on from the caller.
-        unsafe { at_level!(self.level, I8: Integer, block(product: &Product<'_, Dequantise<'_>>)) }
+        unsafe { at_level!(self.level, I8: crate::number::Integer, block(product: &Product<'_, Dequantise<'_>>)) }
     }
 }
 
@@ -132,6 +156,10 @@ struct Dequantise<'a> {
 }
 
 impl Values<i32> for Dequantise<'_> {
+    fn precise(&self) -> bool {
+        false
+    }
+
     fn start<'a>(&'a self, column: usize, _bias: &'a [f32; PANEL]) -> &'a [i32; PANEL] {
         self.corrections[column..].first_chunk().expect("BUG: there are corrections for whole panels")
     }

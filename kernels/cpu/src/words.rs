@@ -1,6 +1,8 @@
 //! Memory in 32-bit words: what packed matrices and the kernels' working memory consist of.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A cache line, and the widest vector.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,48 @@ impl Words {
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u32] {
         // SAFETY: as above, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 16) }
+    }
+}
+
+/// A packed matrix: words of its own, or of memory that somebody else holds, such as a file.
+pub struct PackedWords(Held);
+
+enum Held {
+    Own(Words),
+    Shared { memory: Arc<dyn AsRef<[u8]> + Send + Sync>, bytes: Range<usize> },
+}
+
+impl PackedWords {
+    /// Words that lie in shared memory; `None` if they are not whole, not aligned or not within it.
+    pub fn shared(memory: Arc<dyn AsRef<[u8]> + Send + Sync>, bytes: Range<usize>) -> Option<Self> {
+        let found = (*memory).as_ref().get(bytes.clone())?;
+        let fits = found.as_ptr().cast::<Line>().is_aligned() && found.len().is_multiple_of(size_of::<u32>());
+        fits.then_some(Self(Held::Shared { memory, bytes }))
+    }
+
+    /// The words.
+    pub fn as_slice(&self) -> &[u32] {
+        match &self.0 {
+            Held::Own(words) => words.as_slice(),
+            Held::Shared { memory, bytes } => {
+                // SAFETY: any four bytes are a word.
+                let (before, words, _) = unsafe { (**memory).as_ref()[bytes.clone()].align_to() };
+                assert!(before.is_empty(), "shared memory does not move");
+                words
+            }
+        }
+    }
+}
+
+impl From<Words> for PackedWords {
+    fn from(words: Words) -> Self {
+        Self(Held::Own(words))
+    }
+}
+
+impl fmt::Debug for PackedWords {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} packed words", self.as_slice().len())
     }
 }
 

@@ -103,7 +103,7 @@ impl Encoder for Loudness {
                 *loudness = bins.sum::<f32>() / window.n_mels() as f32;
             }
         }
-        Ok(EncodeReport { device: device(), busy: Duration::ZERO, fallback: None })
+        Ok(EncodeReport { device: device().into(), busy: Duration::ZERO, fallback: None })
     }
 }
 

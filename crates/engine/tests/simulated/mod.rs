@@ -111,7 +111,7 @@ impl Encoder for SimulatedEncoder {
         for (output, number) in outputs.iter_mut().zip(numbers) {
             output.fill(number as f32);
         }
-        Ok(EncodeReport { device: device(), busy: began.elapsed(), fallback: None })
+        Ok(EncodeReport { device: device().into(), busy: began.elapsed(), fallback: None })
     }
 }
 

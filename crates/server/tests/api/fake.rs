@@ -115,7 +115,7 @@ impl Encoder for FakeEncoder {
             return Err(BackendError::NotFinite);
         }
         outputs.iter_mut().for_each(|output| output.fill(0.0));
-        Ok(EncodeReport { device: device(), busy: std::time::Duration::ZERO, fallback: None })
+        Ok(EncodeReport { device: device().into(), busy: std::time::Duration::ZERO, fallback: None })
     }
 }
 
