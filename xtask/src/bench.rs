@@ -1,5 +1,8 @@
 //! `cargo xtask bench`: the figures, each from the bench that makes them.
 
+mod app;
+
+use std::path::Path;
 use std::process::Command;
 
 use clap::Args;
@@ -18,6 +21,10 @@ pub struct Options {
     /// Other engines beside ours, which are installed from PyPI into an environment of their own in the cache.
     #[arg(long, conflicts_with = "pipeline")]
     peers: bool,
+    /// The window: how long it takes to come, and what it costs while idle. Behind `--`, another program to measure, for example
+    /// an AppImage.
+    #[arg(long, conflicts_with_all = ["pipeline", "peers"])]
+    app: bool,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -38,6 +45,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         bench(&tools, "amanuensis-engine", "pipeline", options)?;
     } else if options.peers {
         peers(&tools, options)?;
+    } else if options.app {
+        app::run(&tools, options.arguments.first().map(Path::new), options.json)?;
     } else {
         stages(&tools, options)?;
     }

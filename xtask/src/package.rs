@@ -97,11 +97,11 @@ fn put_together(built: &build::Built, release: &Release, to: &Path) -> anyhow::R
     tree::lay_out(built, release, &components, &tree)?;
     process::heading("archive");
     let mut packages = vec![archive::make(&tree, release, to)?];
-    process::heading("Debian package");
-    packages.push(deb::make(&tree, release, &work, to)?);
     process::heading("AppImage");
     let (appimage, system) = appimage::make(&tree, &built.runtime, release, &work, to)?;
     packages.push(appimage);
+    process::heading("Debian package");
+    packages.push(deb::make(&tree, release, &work, to)?);
     let bill = to.join(format!("{}.cdx.json", release.stem()));
     std::fs::write(&bill, components::bill(release, &components, &system)?)?;
     packages.push(bill);

@@ -12,15 +12,28 @@ use crate::process;
 /// How large it may be.
 const MOST_MEGABYTES: f64 = 60.0;
 
-/// Writes `amanuensis_VERSION_ARCH.deb` into `to`. `work` is for files that nobody needs later.
+/// Which packaging of a version this is.
+const REVISION: u32 = 1;
+
+/// Who answers for the package. There is no address yet.
+const MAINTAINER: &str = "The Amanuensis developers <packages@amanuensis.invalid>";
+
+/// Writes `amanuensis_VERSION-REVISION_ARCH.deb` into `to`. `work` is for files that nobody needs later.
+///
+/// The tree gets a file that only this package has: it is to come last.
 ///
 /// *Errors*: Debian's tools fail, or the package is too large.
 pub fn make(tree: &Path, release: &Release, work: &Path, to: &Path) -> anyhow::Result<PathBuf> {
+    // Debian's own account of changes; ours lies beside it.
+    let account = tree.join("usr/share/doc/amanuensis/changelog.Debian");
+    write(&account, changes(release).as_bytes(), 0o644)?;
+    process::run(Command::new("gzip").args(["--best", "--no-name"]).arg(&account))?;
     let depends = dependencies(tree, work)?;
     println!("depends on {depends}");
     let architecture = process::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
-    let package = to.join(format!("amanuensis_{}_{architecture}.deb", release.version));
-    pack(tree, &control(&release.version, &architecture, &depends, kilobytes(tree)?), &release.epoch, &package)?;
+    let version = format!("{}-{REVISION}", release.version);
+    let package = to.join(format!("amanuensis_{version}_{architecture}.deb"));
+    pack(tree, &control(&version, &architecture, &depends, kilobytes(tree)?), &release.epoch, &package)?;
     super::limit(&package, MOST_MEGABYTES)?;
     Ok(package)
 }
@@ -39,12 +52,21 @@ fn dependencies(tree: &Path, work: &Path) -> anyhow::Result<String> {
     Ok(depends.context("dpkg-shlibdeps names no dependency")?.to_owned())
 }
 
+fn changes(release: &Release) -> String {
+    format!(
+        "amanuensis ({}-{REVISION}) stable; urgency=medium\n\n  * Version {}; changelog.gz says what is new.\n\n -- {MAINTAINER}  {}\n",
+        release.version,
+        release.line(),
+        release.mail_date
+    )
+}
+
 fn control(version: &str, architecture: &str, depends: &str, kilobytes: u64) -> String {
     format!(
         "Package: amanuensis\n\
          Version: {version}\n\
          Architecture: {architecture}\n\
-         Maintainer: The Amanuensis developers <packages@amanuensis.invalid>\n\
+         Maintainer: {MAINTAINER}\n\
          Installed-Size: {kilobytes}\n\
          Depends: {depends}\n\
          Suggests: libxrt-npu2\n\

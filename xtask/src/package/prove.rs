@@ -18,7 +18,7 @@ use crate::{process, workspace};
 const SYSTEMS: &[&str] = &["bookworm", "trixie"];
 
 /// What the AppImage leaves to the system, and fonts to draw with.
-const OF_EVERY_DESKTOP: &str = "ca-certificates,dbus,fontconfig,fonts-dejavu-core,libasound2,libegl1,libfribidi0,libgbm1,libgl1,\
+const OF_EVERY_DESKTOP: &str = "ca-certificates,dbus,fontconfig,fonts-dejavu-core,libasound2,libegl1,libfribidi0,libgbm1,libgl1,libgles2,\
                                 libgl1-mesa-dri,libharfbuzz0b,libwayland-client0,libwayland-egl1,libwayland-server0,libx11-xcb1";
 
 /// Tests of the window that a package has to pass: it draws, listens, takes a dropped file, and a second start finds the first.

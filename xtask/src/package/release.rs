@@ -14,6 +14,8 @@ pub struct Release {
     day: String,
     /// The second of the commit, since 1970. Every date in a package is this one.
     pub epoch: String,
+    /// The same, as mails and Debian write it.
+    pub mail_date: String,
 }
 
 impl Release {
@@ -29,7 +31,8 @@ impl Release {
         if !git(&["status", "--porcelain"])?.is_empty() {
             commit.push('+');
         }
-        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit, day, epoch })
+        let mail_date = git(&["log", "-1", "--format=%cD"])?.trim().to_owned();
+        Ok(Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit, day, epoch, mail_date })
     }
 
     /// What `--version` says.
