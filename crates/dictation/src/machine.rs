@@ -180,12 +180,13 @@ enum Ended {
 const PATIENCE: Duration = Duration::from_millis(200);
 /// The moment at which a segment that is too long is cut: this wide, within the last stretch of this length.
 const CUT_SAMPLES: usize = SAMPLE_RATE as usize / 50;
-const CUT_WITHIN_SAMPLES: usize = 2 * SAMPLE_RATE as usize;
+const CUT_WITHIN: Duration = Duration::from_secs(2);
+const CUT_WITHIN_SAMPLES: usize = CUT_WITHIN.as_secs() as usize * SAMPLE_RATE as usize;
 
 impl Machine {
     /// A machine that nothing has happened to.
     pub fn new(rules: Rules) -> Self {
-        assert!(rules.longest > Duration::from_secs(2), "a segment must be longer than the stretch in which it is cut");
+        assert!(rules.longest > CUT_WITHIN, "a segment must be longer than the stretch in which it is cut");
         Self {
             recent: VecDeque::with_capacity(samples_of(rules.pre_roll) + samples_of(rules.wake)),
             rules,
@@ -201,6 +202,12 @@ impl Machine {
             next_look: 1,
             patience: Duration::ZERO,
         }
+    }
+
+    /// Goes by other lengths from now on.
+    pub fn go_by(&mut self, rules: Rules) {
+        assert!(rules.longest > CUT_WITHIN, "a segment must be longer than the stretch in which it is cut");
+        self.rules = rules;
     }
 
     /// The next thing to do.

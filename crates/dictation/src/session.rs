@@ -86,6 +86,7 @@ enum Order {
     ChooseMicrophone(Option<String>),
     KeepBetween(Between),
     UseEngine(Engine),
+    Change(Box<(Rules, DecodeOptions, TextRules)>),
 }
 
 impl Session {
@@ -93,13 +94,11 @@ impl Session {
     pub fn start(engine: Engine, setup: Setup, listener: impl FnMut(Event) + Send + 'static) -> Self {
         // People give no more orders than this while one is carried out.
         let (orders, receiver) = crossbeam_channel::bounded(64);
-        let mut options = setup.options;
-        options.prompt = options.prompt.or_else(|| setup.text.prompt());
         let mut machine = Machine::new(setup.rules);
         machine.keep_between(Duration::ZERO, setup.between);
         let worker = Worker {
             engine,
-            options,
+            options: prompted(setup.options, &setup.text),
             text: setup.text,
             machine,
             ear: Ear::new(setup.open_microphone, setup.microphone),
@@ -151,6 +150,11 @@ impl Session {
     /// Asks another engine from now on. What the one before was asked and has not answered is asked anew if that one is ended.
     pub fn use_engine(&self, engine: Engine) {
         self.order(Order::UseEngine(engine));
+    }
+
+    /// Goes by these from now on, in the middle of a take too. Text that was told before stays as it is.
+    pub fn change(&self, rules: Rules, options: DecodeOptions, text: TextRules) {
+        self.order(Order::Change(Box::new((rules, options, text))));
     }
 
     fn order(&self, order: Order) {
@@ -230,6 +234,12 @@ impl Worker {
             Order::Toggle => self.machine.start(self.now),
             Order::ChooseMicrophone(id) => self.ear.choose(id),
             Order::KeepBetween(between) => self.machine.keep_between(self.now, between),
+            Order::Change(change) => {
+                let (rules, options, text) = *change;
+                self.machine.go_by(rules);
+                self.options = prompted(options, &text);
+                self.text = text;
+            }
             Order::UseEngine(engine) => {
                 let before = std::mem::replace(&mut self.engine, engine);
                 // If this was its last handle, it ends its threads first, which may take a window's time.
@@ -246,7 +256,10 @@ impl Worker {
         let Some((id, job)) = &self.asked else { return };
         let answer = loop {
             match job.events().try_recv() {
-                Ok(JobEvent::Finished(Ok(done))) => break Ok(self.text.apply(&guard::text(&done.transcript))),
+                Ok(JobEvent::Finished(Ok(done))) => {
+                    self.text.language.clone_from(&done.transcript.language);
+                    break Ok(self.text.apply(&guard::text(&done.transcript)));
+                }
                 // Not by us, who would have forgotten the question: its engine was ended for another one.
                 Ok(JobEvent::Finished(Err(RequestError::Cancelled))) => break Err(NoAnswer::Busy),
                 Ok(JobEvent::Finished(Err(error))) => break Err(NoAnswer::Failed(error.to_string())),
@@ -366,6 +379,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// The options, with the vocabulary as the prompt where they have none.
+fn prompted(mut options: DecodeOptions, text: &TextRules) -> DecodeOptions {
+    options.prompt = options.prompt.or_else(|| text.prompt());
+    options
 }
 
 /// Measures how loud it is.

@@ -11,12 +11,14 @@ use words::{Word, letters, nearness};
 /// What becomes of the words. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextRules {
-    /// Code of the language, for fillers and the names of punctuation marks ("en").
+    /// Code of the language, for fillers and the names of punctuation marks ("en"). A session goes by what it hears.
     pub language: String,
     /// Leave out sounds of hesitation, as "um".
     pub without_fillers: bool,
     /// Names and terms as they are to be spelt; what sounds nearly like one becomes it.
     pub vocabulary: Vec<String>,
+    /// The vocabulary only prepares the model; what it writes is left as it is.
+    pub without_correction: bool,
     /// Write "comma" as a comma, "new line" as one, and so on.
     pub spoken_punctuation: bool,
     /// Phrases that stand for something else: corrections and snippets.
@@ -58,7 +60,9 @@ impl TextRules {
         if self.without_fillers {
             remove_fillers(&mut words, fillers(&self.language));
         }
-        correct(&mut words, &self.vocabulary);
+        if !self.without_correction {
+            correct(&mut words, &self.vocabulary);
+        }
         self.replace(&mut words);
         if self.spoken_punctuation {
             punctuate(&mut words, marks(&self.language));

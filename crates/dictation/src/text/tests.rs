@@ -35,6 +35,9 @@ fn names_are_spelt_as_they_are_wanted() {
     assert_eq!(rules.apply("a ryzen ai, then Anne and ANNA"), "a Ryzen AI, then Anne and Anna");
     assert_eq!(rules.apply("ryzen, ai"), "ryzen, ai");
     assert_eq!(rules.prompt().unwrap(), "Amanuensis, Svelte, XDNA2, Ryzen AI, Anna.");
+    let only_prompt = TextRules { without_correction: true, ..rules };
+    assert_eq!(only_prompt.apply("Open amanuenses, please."), "Open amanuenses, please.");
+    assert!(only_prompt.prompt().is_some());
     assert_eq!(TextRules::default().prompt(), None);
 }
 
@@ -52,6 +55,10 @@ fn marks_are_written_for_their_names() {
     assert_eq!(rules.apply("a full moon and a full stop"), "a full moon and a.");
     let french = TextRules { language: "fr".to_owned(), ..rules.clone() };
     assert_eq!(french.apply("\u{c7}a va point d'interrogation oui point"), "\u{c7}a va\u{a0}? oui.");
+    let italian = TextRules { language: "it".to_owned(), ..rules.clone() };
+    assert_eq!(italian.apply("Ciao virgola come va punto interrogativo bene a capo"), "Ciao, come va? Bene\n");
+    let portuguese = TextRules { language: "pt".to_owned(), ..rules.clone() };
+    assert_eq!(portuguese.apply("Oi v\u{ed}rgula tudo bem ponto de interroga\u{e7}\u{e3}o"), "Oi, tudo bem?");
     let unknown = TextRules { language: "tlh".to_owned(), ..rules };
     assert_eq!(unknown.apply("comma"), "comma");
 }

@@ -370,6 +370,19 @@ fn text_is_written_by_the_rules() {
 }
 
 #[test]
+fn a_session_goes_by_other_rules_when_it_is_told() {
+    let Some(speech) = speech() else { return };
+    let mut bench = Bench::new(fake::engine("a", &Gate::default()), Rules::default());
+    let replacement = Replacement { from: "a1 a2".to_owned(), to: "One,".to_owned() };
+    let text = TextRules { replacements: vec![replacement], ..TextRules::default() };
+    bench.session.change(Rules::default(), Setup::default().options, text);
+    bench.begin().play(&speech);
+    bench.session.stop();
+    let (_, outcome) = bench.outcome();
+    assert!(matches!(&outcome, Outcome::Text(text) if text.starts_with("One, a3 ")), "{outcome:?}");
+}
+
+#[test]
 fn a_session_can_be_dropped_in_the_middle_of_everything() {
     let Some(speech) = speech() else { return };
     let gate = Gate::default();
