@@ -78,6 +78,15 @@ pub struct NpuOptions {
     pub policy: Policy,
 }
 
+impl NpuOptions {
+    /// A simulation on all cores, with fallback.
+    pub fn simulated() -> Self {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let choice = Choice::Simulated { machine: Machine::default(), pace: Pace::default(), threads };
+        Self { choice, ..Self::default() }
+    }
+}
+
 impl Default for NpuOptions {
     /// The first NPU of this machine, bfp16, with fallback.
     fn default() -> Self {

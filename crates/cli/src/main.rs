@@ -31,7 +31,7 @@ enum Command {
     Listen(listen::Arguments),
     Serve(serve::Arguments),
     Models(models::Arguments),
-    /// List the microphones
+    /// List the microphones, and whether the NPU can be used
     Devices,
     /// Say whether an NPU can be used, and what to do if not
     Doctor,

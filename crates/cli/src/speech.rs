@@ -1,6 +1,6 @@
 //! The model and how it decodes: flags that every command has which turns speech into text.
 
-use amanuensis_backends::npu::{NpuOptions, Policy};
+use amanuensis_backends::npu::{Format, NpuOptions, Policy};
 use amanuensis_backends::{Choice, CpuOptions, Precision};
 use amanuensis_engine::{Engine, Settings};
 use amanuensis_whisper::decode::{DecodeOptions, Task};
@@ -16,6 +16,12 @@ pub struct ModelArguments {
     /// What does the work
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: Device,
+    /// What happens when the NPU cannot do the work
+    #[arg(long, value_name = "POLICY", default_value = "require")]
+    npu_policy: PolicyArgument,
+    /// How the NPU computes
+    #[arg(long, value_name = "FORMAT", default_value = "bfp16")]
+    npu_format: FormatArgument,
     /// How the CPU holds the model's weights
     #[arg(long, value_name = "PRECISION", default_value = "int8")]
     precision: PrecisionArgument,
@@ -27,8 +33,26 @@ enum Device {
     Auto,
     /// The CPU
     Cpu,
-    /// The NPU for the encoder, or nothing
+    /// The NPU for the encoder
     Npu,
+    /// A simulation of the NPU on the CPU: as exact as the NPU, and slow
+    Simulated,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PolicyArgument {
+    /// The command fails and says why
+    Require,
+    /// The CPU does it
+    Fallback,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArgument {
+    /// Block floating point of 16 bits
+    Bfp16,
+    /// 8-bit integers: faster, and more words are wrong
+    Int8,
 }
 
 /// Flags about model and decoding.
@@ -77,9 +101,23 @@ impl ModelArguments {
             // Who asks for a precision asks for the CPU, whose it is.
             Device::Auto if matches!(self.precision, PrecisionArgument::Int8) => Choice::Auto,
             Device::Auto | Device::Cpu => Choice::Cpu(cpu),
-            Device::Npu => Choice::Npu(NpuOptions { policy: Policy::RequireNpu, ..NpuOptions::default() }, cpu),
+            Device::Npu => Choice::Npu(self.on_npu(NpuOptions::default()), cpu),
+            Device::Simulated => Choice::Npu(self.on_npu(NpuOptions::simulated()), cpu),
         };
         Ok(Engine::start(amanuensis_backends::open(&file, &choice)?, Settings::default())?)
+    }
+
+    /// `npu`, as the flags say.
+    fn on_npu(&self, npu: NpuOptions) -> NpuOptions {
+        let format = match self.npu_format {
+            FormatArgument::Bfp16 => Format::Bfp16,
+            FormatArgument::Int8 => Format::Int8,
+        };
+        let policy = match self.npu_policy {
+            PolicyArgument::Require => Policy::RequireNpu,
+            PolicyArgument::Fallback => Policy::AllowFallback,
+        };
+        NpuOptions { format, policy, ..npu }
     }
 }
 

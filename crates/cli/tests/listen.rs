@@ -104,7 +104,10 @@ fn a_microphone_that_goes_away_keeps_what_was_said() {
 fn microphones_are_listed_and_chosen_by_name() {
     let Some(mut microphone) = VirtualMicrophone::start() else { return };
     let output = amanuensis(&microphone, &["devices"]).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "* VirtualMicrophone\tpulseaudio:virtual_microphone\n");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (microphones, npu) = printed.split_once("\nNPU: ").unwrap();
+    assert_eq!(microphones, "Microphones:\n* VirtualMicrophone\tpulseaudio:virtual_microphone");
+    assert!(npu.starts_with("available") || npu.starts_with("not available: "), "{npu}");
 
     if amanuensis_models::demo().is_some() {
         for name in ["virtualmic", "pulseaudio:virtual_microphone"] {
@@ -123,6 +126,8 @@ fn microphones_are_listed_and_chosen_by_name() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.starts_with("amanuensis: no microphone was found"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("NPU: "), "{printed}");
 }
 
 #[test]
