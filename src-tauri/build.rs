@@ -13,6 +13,11 @@ const COMMANDS: &[&str] = &[
     "drop_file",
     "copy",
     "dismiss_notice",
+    "change_settings",
+    "restore_settings",
+    "import_settings",
+    "export_settings",
+    "copy_token",
 ];
 
 fn main() {

@@ -13,5 +13,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  test: { environment: 'jsdom', css: true, include: ['tests/**/*.test.ts'] },
+  test: { environment: 'jsdom', css: true, include: ['tests/**/*.test.ts'], testTimeout: 60_000 },
 });

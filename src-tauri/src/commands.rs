@@ -1,11 +1,14 @@
 //! The page's commands: one line each into the [`Desk`].
 
+use std::path::PathBuf;
+
+use amanuensis_settings::Settings;
 use gtk::glib;
 use gtk::prelude::{FileChooserExt as _, FileExt as _, NativeDialogExtManual as _};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager as _, State, WebviewWindow};
 
-use crate::desk::{Desk, Message};
+use crate::desk::{Desk, Message, Order};
 use crate::wire::Update;
 
 /// Begins to send everything that changes to `updates`.
@@ -69,23 +72,82 @@ pub fn watch_performance(desk: State<'_, Desk>, watched: bool) {
     desk.send(Message::WatchPerformance(watched));
 }
 
-/// Opens the desktop's file dialog; what is chosen there is transcribed.
+/// These are the settings from now on.
 #[tauri::command]
-pub fn choose_files(app: AppHandle, window: WebviewWindow) -> Result<(), tauri::Error> {
+pub fn change_settings(desk: State<'_, Desk>, settings: Settings) {
+    desk.send(Message::Settings(Order::Change(Box::new(settings))));
+}
+
+/// All settings are as at the beginning.
+#[tauri::command]
+pub fn restore_settings(desk: State<'_, Desk>) {
+    desk.send(Message::Settings(Order::Restore));
+}
+
+/// Puts the local API's token on the clipboard.
+#[tauri::command]
+pub fn copy_token(desk: State<'_, Desk>) {
+    desk.send(Message::Settings(Order::CopyToken));
+}
+
+/// Opens the desktop's file dialog; what is chosen there is transcribed. `title` is in the page's language.
+#[tauri::command]
+pub fn choose_files(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
+    ask_for_files(app, window, title, Asked::Several, |files| Some(Message::Open(files)))
+}
+
+/// Opens the desktop's file dialog; the settings in what is chosen there are taken.
+#[tauri::command]
+pub fn import_settings(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
+    ask_for_files(app, window, title, Asked::One, |files| {
+        Some(Message::Settings(Order::Import(files.into_iter().next()?)))
+    })
+}
+
+/// Opens the desktop's file dialog; the settings are written where is chosen.
+#[tauri::command]
+pub fn export_settings(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
+    ask_for_files(app, window, title, Asked::New("amanuensis-settings.json"), |files| {
+        Some(Message::Settings(Order::Export(files.into_iter().next()?)))
+    })
+}
+
+/// What a dialog is to give.
+#[derive(Clone, Copy)]
+enum Asked {
+    Several,
+    One,
+    /// One to be written, with the name that is proposed.
+    New(&'static str),
+}
+
+/// Opens the desktop's file dialog, and hands what is chosen to the desk.
+fn ask_for_files(
+    app: AppHandle,
+    window: WebviewWindow,
+    title: String,
+    asked: Asked,
+    message: fn(Vec<PathBuf>) -> Option<Message>,
+) -> Result<(), tauri::Error> {
     // GTK's own dialog and not a crate's: it belongs to GTK's thread, and is modal to the window.
     app.clone().run_on_main_thread(move || {
-        let dialog = gtk::FileChooserNative::new(
-            Some("Open recordings"),
-            window.gtk_window().ok().as_ref(),
-            gtk::FileChooserAction::Open,
-            Some("Open"),
-            Some("Cancel"),
-        );
-        dialog.set_select_multiple(true);
+        let action = match asked {
+            Asked::Several | Asked::One => gtk::FileChooserAction::Open,
+            Asked::New(_) => gtk::FileChooserAction::Save,
+        };
+        // Without names of their own the buttons have those of GTK, in the system's language.
+        let dialog = gtk::FileChooserNative::new(Some(&title), window.gtk_window().ok().as_ref(), action, None, None);
+        dialog.set_select_multiple(matches!(asked, Asked::Several));
+        if let Asked::New(name) = asked {
+            dialog.set_current_name(name);
+            dialog.set_do_overwrite_confirmation(true);
+        }
         glib::MainContext::default().spawn_local(async move {
             if dialog.run_future().await == gtk::ResponseType::Accept {
-                let files = dialog.files();
-                app.state::<Desk>().send(Message::Open(files.iter().filter_map(|file| file.path()).collect()));
+                let files = dialog.files().iter().filter_map(|file| file.path()).collect();
+                if let Some(message) = message(files) {
+                    app.state::<Desk>().send(message);
+                }
             }
         });
     })

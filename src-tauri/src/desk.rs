@@ -6,17 +6,19 @@
 mod files;
 mod outbox;
 mod performance;
+mod settings;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use amanuensis_audio::{AudioFile, CaptureError, Device, FileError};
-use amanuensis_backends::Choice;
-use amanuensis_dictation::{Event, Outcome, Session, Setup};
+use amanuensis_dictation::{Event, Outcome, Session};
 use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_models::ModelFile;
+use amanuensis_settings::Store;
 use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
@@ -25,6 +27,8 @@ use files::{FileId, Files};
 use outbox::Outbox;
 pub use outbox::Page;
 use performance::Gauge;
+use settings::Chosen;
+pub use settings::{Order, Served};
 
 /// What can happen to the desk.
 pub enum Message {
@@ -56,6 +60,10 @@ pub enum Message {
     DismissNotice,
     /// The page shows, or no longer shows, what the machine does.
     WatchPerformance(bool),
+    /// Something is to be done about the settings.
+    Settings(Order),
+    /// The local API was started or ended.
+    Served(Served),
     /// The model was read, or cannot be: a sentence.
     Loaded(Result<Loaded, String>),
     /// The microphones there are.
@@ -72,19 +80,22 @@ pub struct Loaded {
     engine: Engine,
 }
 
-/// Reads the model that fits best and starts an engine on it.
+/// Reads the model that is chosen and starts an engine on it.
 ///
 /// # Errors
 /// A sentence with a next step.
-pub fn load_model() -> Result<Loaded, String> {
+pub fn load_model(chosen: &amanuensis_settings::Model) -> Result<Loaded, String> {
     let load = || -> Result<Loaded, Box<dyn std::error::Error>> {
-        let file = amanuensis_models::choose(None)?;
-        let speech = amanuensis_backends::open(&file, &Choice::Auto)?;
+        let file = amanuensis_models::choose(chosen.name.as_deref())?;
+        let speech = amanuensis_backends::open(&file, &settings::choice(chosen))?;
         let engine = Engine::start(speech, Settings::default())?;
         Ok(Loaded { file, engine })
     };
     load().map_err(|error| sentence(&*error))
 }
+
+/// How a model is read.
+type Load = Arc<dyn Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync>;
 
 /// The running desk.
 pub struct Desk {
@@ -93,16 +104,19 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread, and another one that loads the model.
-    pub fn start(load: impl FnOnce() -> Result<Loaded, String> + Send + 'static) -> Self {
+    /// Starts the thread, and another one that loads the model. The settings are in `store`.
+    pub fn start(
+        store: Store,
+        load: impl Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync + 'static,
+    ) -> Self {
         // More messages than this wait only if the desk hangs, and then waiting is the only truthful answer.
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        let state = State::new(inbox.clone());
+        let mut state = State::new(inbox.clone(), store, Arc::new(load));
+        state.open_model();
         let thread = std::thread::Builder::new()
             .name("desk".into())
             .spawn(move || state.run(&messages))
             .expect("BUG: a thread can be started while the app starts");
-        report(&inbox, "load model", move || Message::Loaded(load()));
         Self { inbox, thread: std::sync::Mutex::new(Some(thread)) }
     }
 
@@ -130,6 +144,8 @@ impl Drop for Desk {
 
 struct State {
     inbox: Sender<Message>,
+    load: Load,
+    chosen: Chosen,
     outbox: Outbox,
     view: View,
     takes: Vec<Take>,
@@ -158,9 +174,11 @@ struct State {
 }
 
 impl State {
-    fn new(inbox: Sender<Message>) -> Self {
+    fn new(inbox: Sender<Message>, store: Store, load: Load) -> Self {
         let (listener, dictation) = crossbeam_channel::unbounded();
+        let (chosen, notice) = Chosen::open(store);
         Self {
+            load,
             listener,
             dictation,
             files: Files::new(inbox.clone()),
@@ -171,11 +189,12 @@ impl State {
                 writing: 0,
                 model: Model::Loading,
                 microphones: Vec::new(),
-                microphone: None,
+                microphone: chosen.settings().dictation.microphone.clone(),
                 files: Vec::new(),
                 dropping: false,
-                notice: None,
+                notice,
             },
+            chosen,
             takes: Vec::new(),
             session: None,
             engine: None,
@@ -222,6 +241,7 @@ impl State {
             }
         }
         self.session = None;
+        self.end_serving();
         if let Some(engine) = self.engine {
             engine.shutdown(Shutdown::Cancel);
         }
@@ -263,12 +283,9 @@ impl State {
                     session.cancel();
                 }
             }
-            Message::ChooseMicrophone(id) => {
-                self.view.microphone.clone_from(&id);
-                if let Some(session) = &self.session {
-                    session.choose_microphone(id);
-                }
-            }
+            Message::ChooseMicrophone(id) => self.choose_microphone(id),
+            Message::Settings(order) => self.settle(order),
+            Message::Served(served) => self.served(served),
             Message::DropFile(id) => self.files.drop_file(id),
             Message::Copy(text) => self.copy(text),
             Message::DismissNotice => self.view.notice = None,
@@ -276,12 +293,7 @@ impl State {
                 self.gauge.pause();
                 self.next_look = watched.then(Instant::now);
             }
-            Message::Loaded(Ok(loaded)) => self.loaded(loaded),
-            Message::Loaded(Err(message)) => {
-                self.view.model = Model::Failed { message };
-                self.start_when_ready = false;
-                self.fail_files_without_model();
-            }
+            Message::Loaded(result) => self.loaded(result),
             Message::Microphones(found) => self.found_microphones(found),
             Message::Opened(id, result) => {
                 if let Some(engine) = &self.engine {
@@ -294,10 +306,10 @@ impl State {
 
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
-        let Self { outbox, view, takes, files, .. } = self;
+        let Self { outbox, view, takes, files, chosen, .. } = self;
         view.files = files.shown();
         outbox.show(view);
-        outbox.flush(now, || Update::Texts { takes: takes.clone(), files: files.texts() });
+        outbox.flush(now, || vec![chosen.shown(), Update::Texts { takes: takes.clone(), files: files.texts() }]);
     }
 
     fn look_at_performance(&mut self, now: Instant) {
@@ -326,14 +338,23 @@ impl State {
         }
     }
 
-    fn loaded(&mut self, Loaded { file, engine }: Loaded) {
+    fn use_model(&mut self, Loaded { file, engine }: Loaded) {
         let device = device_words(&engine.device());
         self.view.model = Model::Ready { name: file.name, demo: file.demo, device, fallback: None };
-        let listener = self.listener.clone();
-        let setup = Setup { microphone: self.view.microphone.clone(), ..Setup::default() };
-        // The receiver is dropped after the session.
-        self.session = Some(Session::start(engine.clone(), setup, move |event| _ = listener.send(event)));
-        self.engine = Some(engine);
+        self.use_engine_for_others(&engine);
+        match &self.session {
+            Some(session) => session.use_engine(engine.clone()),
+            None => {
+                let listener = self.listener.clone();
+                let tell = move |event| _ = listener.send(event);
+                // The receiver is dropped after the session.
+                self.session = Some(Session::start(engine.clone(), self.chosen.setup(), tell));
+            }
+        }
+        if let Some(before) = self.engine.replace(engine) {
+            settings::retire(before);
+        }
+        self.note_fallback();
         if std::mem::take(&mut self.start_when_ready) {
             self.start();
         }
@@ -382,7 +403,8 @@ impl State {
                     self.gauge.first_sample.push(pressed.elapsed());
                 }
             }
-            Event::MicrophoneLive { .. } | Event::HandsFree { .. } => {}
+            Event::MicrophoneLive { .. } => {}
+            Event::HandsFree { on } => self.hands_free_is(on),
             Event::Gap { length } => {
                 let lost = length.as_secs_f32();
                 let message = format!("{lost:.1} s of sound were lost: the machine is too busy. Close other programs.");
@@ -425,6 +447,8 @@ impl State {
     fn finished(&mut self, take: u32, outcome: Outcome) {
         match outcome {
             Outcome::Text(_) => {}
+            // Nobody has pressed anything, and nobody waits for words.
+            Outcome::NoSpeech if self.chosen.settings().dictation.hands_free => {}
             Outcome::NoSpeech => {
                 // A message that the microphone is gone says more.
                 let said = "No speech was heard. Check that the right microphone is chosen, and speak again.";
@@ -519,8 +543,15 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
-    use super::{Desk, Message, joined, sentence};
+    use amanuensis_settings::{Settings, Store};
+
+    use super::{Desk, Message, Order, joined, sentence};
     use crate::wire::{FileState, Model, Update, View};
+
+    /// A desk without settings and without a model.
+    fn desk() -> Desk {
+        Desk::start(Store::at("/nowhere/settings.json".into()), |_| Err("There is no model. Put one there.".to_owned()))
+    }
 
     /// The first view that fits; the desk has to come to it without being asked again.
     fn view_of(desk: &Desk, fits: impl Fn(&View) -> bool) -> View {
@@ -540,7 +571,7 @@ mod tests {
 
     #[test]
     fn without_a_model_files_say_why_and_can_be_taken_off_the_list() {
-        let desk = Desk::start(|| Err("There is no model. Put one there.".to_owned()));
+        let desk = desk();
         desk.send(Message::Open(vec!["/a/talk.flac".into()]));
         let view = view_of(&desk, |view| view.model != Model::Loading && !view.files.is_empty());
         let message = "There is no model. Put one there.".to_owned();
@@ -552,13 +583,41 @@ mod tests {
 
     #[test]
     fn a_start_without_a_model_says_why_until_it_is_dismissed() {
-        let desk = Desk::start(|| Err("There is no model. Put one there.".to_owned()));
+        let desk = desk();
         view_of(&desk, |view| view.model != Model::Loading);
         desk.send(Message::Start);
         let notice = view_of(&desk, |view| view.notice.is_some()).notice;
         assert_eq!(notice.expect("it was waited for").message, "There is no model. Put one there.");
         desk.send(Message::DismissNotice);
         view_of(&desk, |view| view.notice.is_none());
+    }
+
+    #[test]
+    fn settings_are_kept_and_impossible_ones_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::at(folder.path().join("settings.json"));
+        let desk = Desk::start(store.clone(), |_| Err("There is no model.".to_owned()));
+        let mut settings = Settings::default();
+        settings.dictation.microphone = Some("headset".into());
+        desk.send(Message::Settings(Order::Change(Box::new(settings.clone()))));
+        view_of(&desk, |view| view.microphone.as_deref() == Some("headset"));
+        let mut impossible = settings.clone();
+        impossible.server.port = 1;
+        desk.send(Message::Settings(Order::Change(Box::new(impossible))));
+        let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
+        assert!(notice.message.contains("server.port"), "{}", notice.message);
+        desk.close();
+        assert_eq!(store.open(std::time::SystemTime::now()).settings, settings);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_told_of() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("settings.json");
+        std::fs::write(&path, "{").expect("a file can be written");
+        let desk = Desk::start(Store::at(path), |_| Err("There is no model.".to_owned()));
+        let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
+        assert!(notice.message.contains("settings.json.corrupt-"), "{}", notice.message);
     }
 
     #[test]

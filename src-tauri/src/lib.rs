@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use amanuensis_settings::Store;
 use clap::{Args, Parser};
 use tauri::{AppHandle, DragDropEvent, Manager as _, RunEvent, WebviewWindowBuilder, WindowEvent};
 
@@ -93,7 +94,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
                 app.handle().exit(0);
                 return Ok(());
             }
-            app.manage(Desk::start(desk::load_model));
+            app.manage(Desk::start(Store::default(), desk::load_model));
             for window in &app.config().app.windows {
                 WebviewWindowBuilder::from_config(app.handle(), window)?.build()?;
             }
@@ -112,6 +113,11 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::drop_file,
             commands::copy,
             commands::dismiss_notice,
+            commands::change_settings,
+            commands::restore_settings,
+            commands::import_settings,
+            commands::export_settings,
+            commands::copy_token,
         ])
         .on_window_event(|window, event| {
             if let Some(message) = message_of(event) {

@@ -2,7 +2,11 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod settings;
+
 use serde::Serialize;
+
+pub use settings::{Api, Choices};
 
 /// One message to the page. Text is sent as it grows, never again as a whole while the page is watching:
 /// WebKit keeps what is evaluated into it.
@@ -52,6 +56,11 @@ pub enum Update {
     Performance {
         /// The figures.
         performance: Performance,
+    },
+    /// The settings, or what became of them, changed.
+    Settings {
+        /// All of it.
+        choices: Box<Choices>,
     },
     /// More of a file is written out.
     FileText {

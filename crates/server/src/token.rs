@@ -116,6 +116,11 @@ impl Token {
         }
     }
 
+    /// The token itself, for the clipboard of the user whose it is.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `shown` is this token. The time it takes tells nothing of where they differ.
     pub(crate) fn is(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()

@@ -31,7 +31,7 @@ pub struct Settings {
 
 /// The page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "InterfaceSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Interface {
     /// What the page speaks.
@@ -80,7 +80,7 @@ pub enum Theme {
 
 /// Listening.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "DictationSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Dictation {
     /// Id of the microphone; none for the system's default one.
@@ -103,7 +103,7 @@ impl Default for Dictation {
 
 /// From what was heard to what is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "TextSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Text {
     /// Names and terms as they are to be spelt. At most 500, of 100 characters each; the model reads about the first 200
@@ -162,7 +162,7 @@ pub enum Capitals {
 
 /// Putting text into other programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "InsertionSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Insertion {
     /// What is dictated is put where the cursor is.
@@ -181,7 +181,7 @@ impl Default for Insertion {
 
 /// The key that starts a dictation from anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "ShortcutSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Shortcut {
     /// Names of keys with `+` between them, as "Ctrl+Alt+Space"; none for no shortcut. At most 60 characters.
@@ -210,7 +210,7 @@ pub enum ShortcutMode {
 
 /// What transcribes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "ModelSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Model {
     /// Name or path of the model; none for the one installed last.
@@ -253,7 +253,7 @@ pub enum NpuFormat {
 
 /// The local API for other programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "ServerSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Server {
     /// It runs while the app does.
@@ -272,7 +272,7 @@ impl Default for Server {
 
 /// What is kept of dictations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "HistorySettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct History {
     /// Texts are kept. Off, nothing is written down anywhere.
@@ -293,7 +293,7 @@ impl Default for History {
 
 /// Recordings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "FilesSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Files {
     /// Whatever recording is put into this folder is transcribed, and its text written beside it. An absolute path.
@@ -326,7 +326,7 @@ pub enum FileFormat {
 
 /// A language model that goes over what was dictated. It sees the text and never the sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "types", derive(ts_rs::TS))]
+#[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "PostProcessingSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct PostProcessing {
     /// Text is sent there.

@@ -58,6 +58,7 @@ impl Outbox {
         match &update {
             Update::Level { .. } => self.news.retain(|old| !matches!(old, Update::Level { .. })),
             Update::Performance { .. } => self.news.retain(|old| !matches!(old, Update::Performance { .. })),
+            Update::Settings { .. } => self.news.retain(|old| !matches!(old, Update::Settings { .. })),
             Update::Live { take, .. } | Update::Text { take, .. } => {
                 self.news.retain(|old| !matches!(old, Update::Live { take: other, .. } if other == take));
             }
@@ -85,8 +86,8 @@ impl Outbox {
         (self.watched() && something).then(|| self.not_before.unwrap_or(now))
     }
 
-    /// Sends what there is, if it is time. `texts` makes the update with all of them, for a page that knows nothing.
-    pub fn flush(&mut self, now: Instant, texts: impl FnOnce() -> Update) {
+    /// Sends what there is, if it is time. `everything` makes all updates but the view, for a page that knows nothing.
+    pub fn flush(&mut self, now: Instant, everything: impl FnOnce() -> Vec<Update>) {
         if self.due(now).is_none_or(|due| due > now) {
             return;
         }
@@ -96,7 +97,7 @@ impl Outbox {
             updates.push(Update::View { view });
         }
         if std::mem::take(&mut self.afresh) {
-            updates.push(texts());
+            updates.extend(everything());
         }
         updates.append(&mut self.news);
         if let Some(page) = &self.page {
@@ -155,7 +156,7 @@ mod tests {
     }
 
     fn flush(outbox: &mut Outbox, now: Instant) {
-        outbox.flush(now, || Update::Texts { takes: vec![], files: vec![] });
+        outbox.flush(now, || vec![Update::Texts { takes: vec![], files: vec![] }]);
     }
 
     fn live(words: &str) -> Update {

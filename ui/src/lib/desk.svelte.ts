@@ -1,4 +1,4 @@
-import type { Backend, Performance, Take, Update, View } from './backend';
+import type { Backend, Choices, Performance, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -13,6 +13,9 @@ export class Desk {
   performance: Performance | undefined = $state.raw();
   /** Load of each stage, a second a row, the newest last. */
   loads: number[][] = $state.raw([]);
+
+  /** The settings, and what became of them. */
+  choices: Choices | undefined = $state.raw();
 
   constructor(readonly backend: Backend) {}
 
@@ -53,6 +56,9 @@ export class Desk {
         this.performance = update.performance;
         this.loads = [...this.loads.slice(1 - SPAN), update.performance.stages.map((stage) => stage.load)];
         return;
+      case 'settings':
+        this.choices = update.choices;
+        return;
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);
         return;
@@ -70,6 +76,15 @@ export class Desk {
       .map((take) => joined(joined(take.text, take.committed), take.tentative))
       .filter((text) => text !== '')
       .join('\n');
+  }
+
+  /** Changes a setting, here at once; what cannot be comes back as it was. */
+  change(change: (settings: Settings) => void): void {
+    if (!this.choices) return;
+    const settings = structuredClone(this.choices.settings);
+    change(settings);
+    this.choices = { ...this.choices, settings };
+    void this.backend.changeSettings(settings);
   }
 
   #take(id: number): Take {

@@ -4,8 +4,10 @@ import { isTauri } from '@tauri-apps/api/core';
 
 import { MockBackend } from './mock';
 import { TauriBackend } from './tauri';
+import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
+export type { Choices } from './wire/Choices';
 export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
 export type { Microphone } from './wire/Microphone';
@@ -13,8 +15,11 @@ export type { Model } from './wire/Model';
 export type { Notice } from './wire/Notice';
 export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
+export type { Replacement } from './wire/Replacement';
+export type { Settings } from './wire/Settings';
 export type { Span } from './wire/Span';
 export type { Take } from './wire/Take';
+export type { Theme } from './wire/Theme';
 export type { Update } from './wire/Update';
 export type { View } from './wire/View';
 
@@ -31,12 +36,21 @@ export interface Backend {
   cancel(): Promise<void>;
   /** `null` is the system's default. */
   chooseMicrophone(id: string | null): Promise<void>;
-  /** Opens the system's file dialog. */
-  chooseFiles(): Promise<void>;
+  /** Opens the system's file dialog under this title. */
+  chooseFiles(title: string): Promise<void>;
   /** Cancels a running file, or takes a finished one off the list. */
   dropFile(id: number): Promise<void>;
   copy(text: string): Promise<void>;
   dismissNotice(): Promise<void>;
+  /** All settings, of which some may have changed. */
+  changeSettings(settings: Settings): Promise<void>;
+  restoreSettings(): Promise<void>;
+  /** Opens the system's file dialog under this title. */
+  importSettings(title: string): Promise<void>;
+  /** Opens the system's file dialog under this title. */
+  exportSettings(title: string): Promise<void>;
+  /** Puts the local API's token on the clipboard. */
+  copyToken(): Promise<void>;
 }
 
 export function connect(): Backend {

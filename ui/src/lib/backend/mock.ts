@@ -1,7 +1,30 @@
 import type { Backend } from '.';
+import type { Choices } from './wire/Choices';
 import type { Performance } from './wire/Performance';
+import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 import type { View } from './wire/View';
+
+const DEFAULTS: Settings = {
+  interface: { language: 'system', theme: 'system', guided: true },
+  dictation: { microphone: null, language: null, handsFree: false, liveText: true, sounds: false },
+  text: {
+    vocabulary: [],
+    correctNames: true,
+    replacements: [],
+    spokenPunctuation: false,
+    withoutFillers: false,
+    capitals: 'asHeard',
+    trailingSpace: true,
+  },
+  insertion: { automatic: true, way: null, restoreClipboard: true },
+  shortcut: { keys: 'Ctrl+Alt+Space', mode: 'toggle' },
+  model: { name: null, device: 'auto', npuFormat: 'bfp16' },
+  server: { on: false, port: 9050, withoutToken: false },
+  history: { on: true, keepAudio: true, keepDays: null, mostGb: 5 },
+  files: { watchedFolder: null, format: 'txt' },
+  postProcessing: { on: false, endpoint: 'http://127.0.0.1:11434/v1', model: '', key: '', prompt: 'Correct the punctuation.', timeoutS: 20 },
+};
 
 const SPEECH = 'Ask not what your country can do for you, ask what you can do for your country.'.split(' ');
 
@@ -27,6 +50,13 @@ export class MockBackend implements Backend {
     dropping: false,
     notice: null,
   };
+  #choices: Choices = {
+    settings: DEFAULTS,
+    api: { kind: 'off' },
+    opening: false,
+    spoken: ['en', 'de', 'fr', 'ja'],
+    version: '0.1.0 (built from source)',
+  };
   /** What was copied last. */
   copied: string | undefined;
 
@@ -44,6 +74,7 @@ export class MockBackend implements Backend {
   async subscribe(listener: (update: Update) => void): Promise<void> {
     this.#listener = listener;
     this.show({});
+    this.#choose({});
     this.say({ kind: 'texts', takes: [], files: [] });
   }
 
@@ -81,10 +112,12 @@ export class MockBackend implements Backend {
   }
 
   async chooseMicrophone(id: string | null): Promise<void> {
-    this.show({ microphone: id });
+    const settings = structuredClone(this.#choices.settings);
+    settings.dictation.microphone = id;
+    await this.changeSettings(settings);
   }
 
-  async chooseFiles(): Promise<void> {
+  async chooseFiles(_title: string): Promise<void> {
     this.#file += 1;
     const id = this.#file;
     const name = `meeting-${id}.flac`;
@@ -114,6 +147,38 @@ export class MockBackend implements Backend {
 
   async dismissNotice(): Promise<void> {
     this.show({ notice: null });
+  }
+
+  async changeSettings(settings: Settings): Promise<void> {
+    if (settings.server.port < 1024 || settings.server.port > 65535) {
+      this.show({ notice: { tone: 'error', message: 'The setting server.port has to be a number from 1024 to 65535; change it and try again.' } });
+      this.#choose({});
+      return;
+    }
+    const { on, port } = settings.server;
+    this.#choose({ settings, api: on ? { kind: 'on', address: `http://127.0.0.1:${port}/v1` } : { kind: 'off' } });
+    this.show({ microphone: settings.dictation.microphone });
+  }
+
+  async restoreSettings(): Promise<void> {
+    await this.changeSettings(DEFAULTS);
+  }
+
+  async importSettings(_title: string): Promise<void> {
+    await this.changeSettings({ ...DEFAULTS, text: { ...DEFAULTS.text, vocabulary: ['Amanuensis'] } });
+  }
+
+  async exportSettings(_title: string): Promise<void> {
+    this.show({ notice: { tone: 'info', message: 'Your settings are in /home/you/amanuensis-settings.json.' } });
+  }
+
+  async copyToken(): Promise<void> {
+    this.copied = 'a token';
+  }
+
+  #choose(change: Partial<Choices>): void {
+    this.#choices = { ...this.#choices, ...change };
+    this.say({ kind: 'settings', choices: this.#choices });
   }
 
   #measure(): Performance {

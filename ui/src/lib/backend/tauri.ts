@@ -1,6 +1,7 @@
 import { Channel, invoke } from '@tauri-apps/api/core';
 
 import type { Backend } from '.';
+import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
 /** The app's Rust. The names are those of `src-tauri/src/commands.rs`. */
@@ -26,8 +27,8 @@ export class TauriBackend implements Backend {
   chooseMicrophone(id: string | null): Promise<void> {
     return invoke('choose_microphone', { id });
   }
-  chooseFiles(): Promise<void> {
-    return invoke('choose_files');
+  chooseFiles(title: string): Promise<void> {
+    return invoke('choose_files', { title });
   }
   dropFile(id: number): Promise<void> {
     return invoke('drop_file', { id });
@@ -37,5 +38,20 @@ export class TauriBackend implements Backend {
   }
   dismissNotice(): Promise<void> {
     return invoke('dismiss_notice');
+  }
+  changeSettings(settings: Settings): Promise<void> {
+    return invoke('change_settings', { settings });
+  }
+  restoreSettings(): Promise<void> {
+    return invoke('restore_settings');
+  }
+  importSettings(title: string): Promise<void> {
+    return invoke('import_settings', { title });
+  }
+  exportSettings(title: string): Promise<void> {
+    return invoke('export_settings', { title });
+  }
+  copyToken(): Promise<void> {
+    return invoke('copy_token');
   }
 }

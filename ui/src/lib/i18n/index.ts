@@ -1,15 +1,17 @@
 // Every word of the page. A part of the page has a file in `words`, with all languages side by side.
 
 import { language } from './language.svelte';
+import { about } from './words/about';
 import { app } from './words/app';
 import { dictate } from './words/dictate';
 import { files } from './words/files';
 import { performance } from './words/performance';
+import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
 export { mebibytes, milliseconds, number, percent, plural } from './format';
 
-const parts = { app, dictate, files, performance };
+const parts = { about, app, dictate, files, performance, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

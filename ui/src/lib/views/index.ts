@@ -6,6 +6,7 @@ import type { t } from '../i18n';
 import Dictate from './Dictate.svelte';
 import Files from './Files.svelte';
 import Performance from './Performance.svelte';
+import Settings from './Settings.svelte';
 
 /** A tab. It is in the page only while it is shown. */
 interface ViewOf {
@@ -20,6 +21,7 @@ export const views: ViewOf[] = [
   { name: 'dictate', icon: 'microphone', view: Dictate },
   { name: 'files', icon: 'file', view: Files },
   { name: 'performance', icon: 'gauge', view: Performance },
+  { name: 'settings', icon: 'sliders', view: Settings },
 ];
 
 export type ViewName = ViewOf['name'];

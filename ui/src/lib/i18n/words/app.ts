@@ -5,7 +5,7 @@ export const app = words({
   en: {
     name: 'Amanuensis',
     navigation: 'Views',
-    views: { dictate: 'Dictate', files: 'Files', performance: 'Performance' },
+    views: { dictate: 'Dictate', files: 'Files', performance: 'Performance', settings: 'Settings' },
     copy: 'Copy',
     copied: 'Copied',
     dismiss: 'Dismiss',
@@ -18,7 +18,7 @@ export const app = words({
   de: {
     name: 'Amanuensis',
     navigation: 'Ansichten',
-    views: { dictate: 'Diktieren', files: 'Dateien', performance: 'Leistung' },
+    views: { dictate: 'Diktieren', files: 'Dateien', performance: 'Leistung', settings: 'Einstellungen' },
     copy: 'Kopieren',
     copied: 'Kopiert',
     dismiss: 'Schließen',
@@ -31,7 +31,7 @@ export const app = words({
   es: {
     name: 'Amanuensis',
     navigation: 'Vistas',
-    views: { dictate: 'Dictar', files: 'Archivos', performance: 'Rendimiento' },
+    views: { dictate: 'Dictar', files: 'Archivos', performance: 'Rendimiento', settings: 'Ajustes' },
     copy: 'Copiar',
     copied: 'Copiado',
     dismiss: 'Descartar',
@@ -44,7 +44,7 @@ export const app = words({
   fr: {
     name: 'Amanuensis',
     navigation: 'Vues',
-    views: { dictate: 'Dicter', files: 'Fichiers', performance: 'Performances' },
+    views: { dictate: 'Dicter', files: 'Fichiers', performance: 'Performances', settings: 'Réglages' },
     copy: 'Copier',
     copied: 'Copié',
     dismiss: 'Fermer',
@@ -57,7 +57,7 @@ export const app = words({
   it: {
     name: 'Amanuensis',
     navigation: 'Viste',
-    views: { dictate: 'Detta', files: 'File', performance: 'Prestazioni' },
+    views: { dictate: 'Detta', files: 'File', performance: 'Prestazioni', settings: 'Impostazioni' },
     copy: 'Copia',
     copied: 'Copiato',
     dismiss: 'Chiudi',
@@ -70,7 +70,7 @@ export const app = words({
   pt: {
     name: 'Amanuensis',
     navigation: 'Visões',
-    views: { dictate: 'Ditar', files: 'Arquivos', performance: 'Desempenho' },
+    views: { dictate: 'Ditar', files: 'Arquivos', performance: 'Desempenho', settings: 'Configurações' },
     copy: 'Copiar',
     copied: 'Copiado',
     dismiss: 'Dispensar',

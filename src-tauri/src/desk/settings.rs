@@ -1,0 +1,385 @@
+//! The settings at work: kept in their file, and what follows from a change, without a restart.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use amanuensis_backends::npu::{Format, NpuOptions, Policy};
+use amanuensis_backends::{Choice, CpuOptions};
+use amanuensis_dictation::text::{Capitals, Replacement, TextRules};
+use amanuensis_dictation::{Between, Rules, Setup};
+use amanuensis_engine::{Engine, Shutdown};
+use amanuensis_server::{Access, Limits, Server, Token, token_file};
+use amanuensis_settings::{self as file, DevicePolicy, NpuFormat, Settings, Store};
+use amanuensis_whisper::DecodeOptions;
+use amanuensis_whisper::languages::LANGUAGES;
+
+use super::{Loaded, Message, State, error, report, sentence};
+use crate::wire::{Api, Choices, Model, Notice, Phase, Tone, Update};
+
+/// How long other programs' requests may go on after the server was switched off.
+const GRACE: Duration = Duration::from_secs(2);
+/// So long nothing that is recorded is looked at while it grows: never.
+const NO_LOOKS: Duration = Duration::from_secs(3600);
+
+/// What the user does about settings.
+pub enum Order {
+    /// These are the settings from now on.
+    Change(Box<Settings>),
+    /// As at the beginning.
+    Restore,
+    /// Those in a file.
+    Import(PathBuf),
+    /// Into a file.
+    Export(PathBuf),
+    /// The server's token is to be on the clipboard.
+    CopyToken,
+}
+
+/// The settings, and what runs by them.
+pub struct Chosen {
+    store: Store,
+    settings: Settings,
+    /// What the model that is being read was chosen by.
+    opening: Option<file::Model>,
+    serving: Serving,
+}
+
+/// The server, by what it was asked to be.
+enum Serving {
+    Off,
+    /// A thread ends one, starts one, or both.
+    Changing,
+    On(Wanted, Server),
+    Failed(Wanted, String),
+}
+
+/// A server as the settings want it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    port: u16,
+    without_token: bool,
+}
+
+/// What became of a server: none was wanted, or it runs, or why not.
+pub type Served = Option<(Wanted, Result<Server, String>)>;
+
+impl Chosen {
+    /// The settings in the file, and a notice if it could not be used.
+    pub fn open(store: Store) -> (Self, Option<Notice>) {
+        let opened = store.open(SystemTime::now());
+        let notice = opened.discarded.map(|discarded| error(sentence(&discarded)));
+        (Self { store, settings: opened.settings, opening: None, serving: Serving::Off }, notice)
+    }
+
+    /// The settings as they are.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// All that the page is to know.
+    pub fn shown(&self) -> Update {
+        let api = match &self.serving {
+            Serving::Off if self.settings.server.on => Api::Changing,
+            Serving::Off => Api::Off,
+            Serving::Changing => Api::Changing,
+            Serving::On(_, server) => Api::On { address: format!("http://{}/v1", server.address()) },
+            Serving::Failed(_, message) => Api::Failed { message: message.clone() },
+        };
+        let choices = Box::new(Choices {
+            settings: self.settings.clone(),
+            api,
+            opening: self.opening.is_some(),
+            spoken: LANGUAGES.iter().map(|(code, _)| (*code).to_owned()).collect(),
+            version: amanuensis_version::VERSION.to_owned(),
+        });
+        Update::Settings { choices }
+    }
+
+    /// A session's setup.
+    pub fn setup(&self) -> Setup {
+        let (rules, options, text) = manner(&self.settings);
+        let microphone = self.settings.dictation.microphone.clone();
+        Setup { rules, options, text, microphone, between: between(&self.settings), ..Setup::default() }
+    }
+}
+
+impl State {
+    /// Does what the user wants with the settings.
+    pub(super) fn settle(&mut self, order: Order) {
+        match order {
+            Order::Change(settings) => self.change(*settings),
+            Order::Restore => {
+                let guided = self.chosen.settings.interface.guided;
+                let mut settings = Settings::default();
+                settings.interface.guided = guided;
+                self.change(settings);
+            }
+            Order::Import(path) => match file::import(&path) {
+                Ok(mut settings) => {
+                    // No file that was exported has it.
+                    settings.post_processing.key.clone_from(&self.chosen.settings.post_processing.key);
+                    self.change(settings);
+                }
+                Err(cause) => self.view.notice = Some(error(sentence(&cause))),
+            },
+            Order::Export(path) => {
+                self.view.notice = Some(match file::export(&self.chosen.settings, &path) {
+                    Ok(()) => Notice { tone: Tone::Info, message: format!("Your settings are in {}.", path.display()) },
+                    Err(cause) => error(sentence(&cause)),
+                });
+            }
+            Order::CopyToken => match token() {
+                Ok(token) => self.copy(token.reveal().to_owned()),
+                Err(why) => self.view.notice = Some(error(why)),
+            },
+        }
+    }
+
+    /// Takes other settings, keeps them, and lets them take effect.
+    pub(super) fn change(&mut self, settings: Settings) {
+        if settings != self.chosen.settings {
+            match self.chosen.store.save(&settings) {
+                Ok(()) => self.adopt(settings),
+                Err(cause) => {
+                    self.view.notice = Some(error(sentence(&cause)));
+                    // What cannot be kept holds all the same; what is not possible does not.
+                    if matches!(cause, file::SettingsError::Write { .. }) {
+                        self.adopt(settings);
+                    }
+                }
+            }
+        }
+        // Even if nothing came of it: the page has shown the change already.
+        self.outbox.push(self.chosen.shown());
+    }
+
+    fn adopt(&mut self, settings: Settings) {
+        let before = std::mem::replace(&mut self.chosen.settings, settings);
+        let settings = &self.chosen.settings;
+        self.view.microphone.clone_from(&settings.dictation.microphone);
+        if let Some(session) = &self.session {
+            if settings.dictation.microphone != before.dictation.microphone {
+                session.choose_microphone(settings.dictation.microphone.clone());
+            }
+            if (&settings.dictation, &settings.text) != (&before.dictation, &before.text) {
+                let (rules, options, text) = manner(settings);
+                session.change(rules, options, text);
+                session.keep_between(between(settings));
+            }
+        }
+        if settings.model != before.model {
+            self.open_model();
+        }
+        self.serve();
+    }
+
+    /// Reads the chosen model, unless one is being read: then its end is waited for.
+    pub(super) fn open_model(&mut self) {
+        if self.chosen.opening.is_none() {
+            let wanted = self.chosen.settings.model.clone();
+            self.chosen.opening = Some(wanted.clone());
+            let load = std::sync::Arc::clone(&self.load);
+            report(&self.inbox, "load model", move || Message::Loaded(load(&wanted)));
+            self.outbox.push(self.chosen.shown());
+        }
+    }
+
+    /// Takes the model that was read, or says why there is none.
+    pub(super) fn loaded(&mut self, result: Result<Loaded, String>) {
+        let opened = self.chosen.opening.take();
+        match result {
+            Ok(loaded) => self.use_model(loaded),
+            // The one before goes on.
+            Err(message) if self.engine.is_some() => self.view.notice = Some(error(message)),
+            Err(message) => {
+                self.view.model = Model::Failed { message };
+                self.start_when_ready = false;
+                self.fail_files_without_model();
+            }
+        }
+        if opened.is_some_and(|opened| opened != self.chosen.settings.model) {
+            self.open_model();
+        }
+        self.serve();
+        self.outbox.push(self.chosen.shown());
+    }
+
+    /// Lets new requests go to the server's engine of now.
+    pub(super) fn use_engine_for_others(&self, engine: &Engine) {
+        if let Serving::On(_, server) = &self.chosen.serving {
+            server.use_engine(engine.clone());
+        }
+    }
+
+    /// Starts or ends the server, if it is not as it should be.
+    fn serve(&mut self) {
+        let server = &self.chosen.settings.server;
+        let wanted = Wanted { port: server.port, without_token: server.without_token };
+        let wanted = self.engine.clone().filter(|_| server.on).map(|engine| (wanted, engine));
+        let as_wanted = match (&self.chosen.serving, &wanted) {
+            (Serving::Changing, _) | (Serving::Off, None) => true,
+            (Serving::On(is, _) | Serving::Failed(is, _), Some((wanted, _))) => is == wanted,
+            _ => false,
+        };
+        if as_wanted {
+            return;
+        }
+        let before = std::mem::replace(&mut self.chosen.serving, Serving::Changing);
+        // The one before may take its grace, and its port is free only then.
+        report(&self.inbox, "change server", move || {
+            drop(before);
+            Message::Served(wanted.map(|(wanted, engine)| (wanted, start(engine, wanted))))
+        });
+    }
+
+    /// A server was started, or ended, or could not be started.
+    pub(super) fn served(&mut self, served: Served) {
+        self.chosen.serving = match served {
+            None => Serving::Off,
+            Some((wanted, Ok(server))) => {
+                // The engine may have become another one meanwhile.
+                if let Some(engine) = &self.engine {
+                    server.use_engine(engine.clone());
+                }
+                Serving::On(wanted, server)
+            }
+            Some((wanted, Err(message))) => Serving::Failed(wanted, message),
+        };
+        self.serve();
+        self.outbox.push(self.chosen.shown());
+    }
+
+    /// Ends what runs by the settings.
+    pub(super) fn end_serving(&mut self) {
+        self.chosen.serving = Serving::Off;
+    }
+
+    /// Dictations begin by voice, or no longer do: they stop to where the microphone goes away.
+    pub(super) fn hands_free_is(&mut self, on: bool) {
+        if self.chosen.settings.dictation.hands_free && !on {
+            let mut settings = self.chosen.settings.clone();
+            settings.dictation.hands_free = false;
+            self.change(settings);
+        }
+    }
+
+    /// Records from this microphone from now on; from the default one, if it is none.
+    pub(super) fn choose_microphone(&mut self, id: Option<String>) {
+        if self.view.phase == Phase::Idle {
+            let mut settings = self.chosen.settings.clone();
+            settings.dictation.microphone = id;
+            self.change(settings);
+        }
+    }
+}
+
+/// Lets an engine finish what it has in hand, while another one takes its place.
+pub(super) fn retire(engine: Engine) {
+    let retired =
+        std::thread::Builder::new().name("retire engine".into()).spawn(move || engine.shutdown(Shutdown::Drain));
+    if let Err(cause) = retired {
+        tracing::warn!(%cause, "the engine before was ended at once");
+    }
+}
+
+/// Which device is to do the work.
+pub(super) fn choice(model: &file::Model) -> Choice {
+    let format = match model.npu_format {
+        NpuFormat::Bfp16 => Format::Bfp16,
+        NpuFormat::Int8 => Format::Int8,
+    };
+    let npu = |policy, options| Choice::Npu(NpuOptions { format, policy, ..options }, CpuOptions::default());
+    match model.device {
+        DevicePolicy::Auto => Choice::Auto,
+        DevicePolicy::Cpu => Choice::Cpu(CpuOptions::default()),
+        DevicePolicy::NpuRequired => npu(Policy::RequireNpu, NpuOptions::default()),
+        DevicePolicy::NpuWithFallback => npu(Policy::AllowFallback, NpuOptions::default()),
+        DevicePolicy::SimulatedNpu => npu(Policy::AllowFallback, NpuOptions::simulated()),
+    }
+}
+
+fn between(settings: &Settings) -> Between {
+    if settings.dictation.hands_free { Between::HandsFree } else { Between::Closed }
+}
+
+/// How a session is to listen and to write.
+fn manner(settings: &Settings) -> (Rules, DecodeOptions, TextRules) {
+    let defaults = Setup::default();
+    let mut rules = defaults.rules;
+    if !settings.dictation.live_text {
+        rules.look_every = NO_LOOKS;
+    }
+    let options = DecodeOptions { language: settings.dictation.language.clone(), ..defaults.options };
+    (rules, options, text_rules(settings))
+}
+
+/// How text is to be written.
+fn text_rules(settings: &Settings) -> TextRules {
+    let text = &settings.text;
+    let replacements = text.replacements.iter();
+    TextRules {
+        language: settings.dictation.language.clone().unwrap_or_default(),
+        without_fillers: text.without_fillers,
+        vocabulary: text.vocabulary.clone(),
+        without_correction: !text.correct_names,
+        spoken_punctuation: text.spoken_punctuation,
+        replacements: replacements.map(|rule| Replacement { from: rule.from.clone(), to: rule.to.clone() }).collect(),
+        capitals: match text.capitals {
+            file::Capitals::AsHeard => Capitals::AsHeard,
+            file::Capitals::Sentences => Capitals::Sentences,
+        },
+        trailing_space: text.trailing_space,
+    }
+}
+
+fn token() -> Result<Token, String> {
+    let file = token_file().map_err(|cause| sentence(&cause))?;
+    Token::load_or_create(&file).map_err(|cause| sentence(&cause))
+}
+
+fn start(engine: Engine, wanted: Wanted) -> Result<Server, String> {
+    let access = if wanted.without_token { Access::Open } else { Access::Token(token()?) };
+    let settings = amanuensis_server::Settings {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port)),
+        limits: Limits { grace: GRACE, ..Limits::default() },
+        ..amanuensis_server::Settings::local(access)
+    };
+    Server::start(engine, settings).map_err(|cause| sentence(&cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_is_a_choice_of_its_own() {
+        let chosen = |device| choice(&file::Model { device, npu_format: NpuFormat::Int8, ..file::Model::default() });
+        assert!(matches!(chosen(DevicePolicy::Auto), Choice::Auto));
+        assert!(matches!(chosen(DevicePolicy::Cpu), Choice::Cpu(_)));
+        for (device, policy) in
+            [(DevicePolicy::NpuRequired, Policy::RequireNpu), (DevicePolicy::NpuWithFallback, Policy::AllowFallback)]
+        {
+            let Choice::Npu(options, _) = chosen(device) else { panic!("no NPU") };
+            assert_eq!((options.policy, options.format), (policy, Format::Int8));
+        }
+        let Choice::Npu(options, _) = chosen(DevicePolicy::SimulatedNpu) else { panic!("no NPU") };
+        assert!(matches!(options.choice, amanuensis_backends::npu::Choice::Simulated { .. }));
+    }
+
+    #[test]
+    fn a_session_goes_by_the_settings() {
+        let mut settings = Settings::default();
+        settings.dictation.language = Some("de".into());
+        settings.dictation.live_text = false;
+        settings.text.correct_names = false;
+        settings.text.vocabulary = vec!["Anna".into()];
+        settings.text.replacements =
+            vec![file::Replacement { from: "mfg".into(), to: "Mit freundlichen Gr\u{fc}\u{df}en".into() }];
+        let (rules, options, text) = manner(&settings);
+        assert!(rules.look_every > rules.longest, "no segment grows so long that it is looked at");
+        assert_eq!(options.language.as_deref(), Some("de"));
+        assert!(text.without_correction && text.trailing_space);
+        assert_eq!(text.apply("MfG, Ana"), "Mit freundlichen Gr\u{fc}\u{df}en, Ana");
+    }
+}

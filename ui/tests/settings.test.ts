@@ -1,0 +1,94 @@
+import { fireEvent, render, screen, within } from '@testing-library/svelte';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import App from '../src/App.svelte';
+import type { Settings } from '../src/lib/backend';
+import { MockBackend } from '../src/lib/backend/mock';
+import { language } from '../src/lib/i18n';
+
+let backend: MockBackend;
+let kept: Settings | undefined;
+
+beforeEach(async () => {
+  backend = new MockBackend();
+  kept = undefined;
+  const change = backend.changeSettings.bind(backend);
+  backend.changeSettings = (settings) => {
+    kept = settings;
+    return change(settings);
+  };
+  render(App, { backend });
+  await fireEvent.click(await screen.findByRole('button', { name: 'Settings' }));
+  await screen.findByRole('heading', { name: 'Interface' });
+});
+
+afterEach(() => (language.chosen = 'system'));
+
+const choose = (name: string, value: string) => fireEvent.change(screen.getByRole('combobox', { name }), { target: { value } });
+const flip = (name: string) => fireEvent.click(screen.getByRole('switch', { name }));
+
+test('a change is kept at once and takes effect', async () => {
+  await choose('Language', 'de');
+  expect(kept?.interface.language).toBe('de');
+  expect(await screen.findByRole('heading', { name: 'Oberfläche' })).toBeTruthy();
+  await choose('Erscheinungsbild', 'dark');
+  expect(document.documentElement.style.colorScheme).toBe('dark');
+  await choose('Erscheinungsbild', 'system');
+  expect(document.documentElement.style.colorScheme).toBe('');
+});
+
+test('languages that can be spoken have the names that the page’s language has for them', async () => {
+  const options = within(screen.getByRole('combobox', { name: 'Spoken language' })).getAllByRole('option');
+  expect(options.map((option) => option.textContent)).toEqual(['Found out each time', 'English', 'French', 'German', 'Japanese']);
+  await choose('Spoken language', 'ja');
+  expect(kept?.dictation.language).toBe('ja');
+});
+
+test('terms are taken a line each, and empty lines are none', async () => {
+  const terms = screen.getByRole('textbox', { name: 'Names and terms' });
+  await fireEvent.change(terms, { target: { value: ' Nyström \n\nXDNA2\n' } });
+  expect(kept?.text.vocabulary).toEqual(['Nyström', 'XDNA2']);
+});
+
+test('a replacement is kept once it says what it replaces, and can be removed', async () => {
+  await fireEvent.click(screen.getByRole('button', { name: 'Add a replacement' }));
+  await fireEvent.change(screen.getByRole('textbox', { name: 'What is written' }), { target: { value: 'Kind regards' } });
+  expect(kept?.text.replacements).toEqual([]);
+  await fireEvent.change(screen.getByRole('textbox', { name: 'What you say' }), { target: { value: 'regards' } });
+  expect(kept?.text.replacements).toEqual([{ from: 'regards', to: 'Kind regards' }]);
+  await fireEvent.click(screen.getByRole('button', { name: 'Remove the replacement of “regards”' }));
+  expect(kept?.text.replacements).toEqual([]);
+  expect(screen.queryByRole('textbox', { name: 'What you say' })).toBeNull();
+});
+
+test('the local API says where it listens, and an impossible port becomes the next possible one', async () => {
+  await flip('Transcribe for other programs');
+  expect(await screen.findByText('http://127.0.0.1:9050/v1')).toBeTruthy();
+  await fireEvent.click(screen.getByRole('button', { name: 'Copy the token' }));
+  expect(backend.copied).toBe('a token');
+  const port = screen.getByRole('spinbutton', { name: 'Port' }) as HTMLInputElement;
+  await fireEvent.change(port, { target: { value: '80' } });
+  expect(kept?.server.port).toBe(1024);
+  expect(port.value).toBe('1024');
+  await fireEvent.change(port, { target: { value: '' } });
+  expect(port.value).toBe('1024');
+});
+
+test('what the desk refuses is said, and comes back as it was', async () => {
+  const impossible = structuredClone(kept ?? (await flip('Spoken punctuation'), kept!));
+  impossible.server.port = 1;
+  await backend.changeSettings(impossible);
+  expect((await screen.findByRole('alert')).textContent).toContain('server.port');
+  expect((screen.getByRole('spinbutton', { name: 'Port' }) as HTMLInputElement).value).toBe('9050');
+});
+
+test('the defaults are restored only by who means it', async () => {
+  await flip('Spoken punctuation');
+  expect(kept?.text.spokenPunctuation).toBe(true);
+  await fireEvent.click(screen.getByRole('button', { name: 'Restore the defaults' }));
+  await fireEvent.click(screen.getByRole('button', { name: 'Keep my settings' }));
+  expect(kept?.text.spokenPunctuation).toBe(true);
+  await fireEvent.click(screen.getByRole('button', { name: 'Restore the defaults' }));
+  await fireEvent.click(screen.getByRole('button', { name: 'Yes, restore all defaults' }));
+  expect(kept?.text.spokenPunctuation).toBe(false);
+});
