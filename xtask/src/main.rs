@@ -8,6 +8,7 @@ mod npu_model;
 mod package;
 mod process;
 mod run;
+mod screenshots;
 mod setup;
 mod test;
 mod tidy;
@@ -67,6 +68,12 @@ enum Task {
     },
     /// Unpacks AMD's XRT into the cache, for the NPU's shim and the virtual NPU. Installs nothing.
     Xrt,
+    /// Takes pictures of every view of the window, for the documentation.
+    Screenshots {
+        /// Install what is missing without asking.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Installs what the other tasks need, and nothing else.
     Setup {
         /// Install what is missing without asking.
@@ -86,6 +93,7 @@ fn main() -> ExitCode {
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),
+        Task::Screenshots { yes } => screenshots::run(Consent::from_flag(yes)),
         Task::Setup { yes } => setup::prepare(Purpose::Test, Consent::from_flag(yes)).map(|_| true),
     };
     match outcome {
