@@ -1,6 +1,7 @@
 //! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
 
 mod drag;
+mod screen;
 mod settings;
 mod stage;
 
@@ -63,6 +64,16 @@ fn what_is_said_is_in_the_window_after_the_stop() {
         stage.press("Copy all text").await;
         stage.wait_for("button[aria-label='Copy all text']", |text| text.contains("Copied")).await;
         stage.close().await;
+    });
+}
+
+#[test]
+fn the_window_is_drawn_and_ends_when_it_is_closed() {
+    drive(async {
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.page.wait().at_most(stage::SHOW).for_element(Locator::Css("main")).await.expect("a page");
+        screen::assert_drawn(stage.display());
+        screen::close_all(stage.display());
     });
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 /// How long anything may take to start. No test waits for it; it bounds a hang.
 const START: Duration = Duration::from_secs(30);
 /// How long the window may take to show what is waited for, on a machine that does other things too.
-const SHOW: Duration = Duration::from_secs(60);
+pub const SHOW: Duration = Duration::from_secs(60);
 /// WebKitGTK's driver now and then loses the program that it started; a second attempt finds it.
 const ATTEMPTS: usize = 3;
 
@@ -105,7 +105,7 @@ impl Stage {
 
         let manager = Program::start(Command::new("openbox").envs(environment.clone()));
 
-        let app = env!("CARGO_BIN_EXE_amanuensis-app");
+        let app = app();
         let options = json!({ "binary": app, "args": setting.arguments });
         let capabilities = [("browserName", json!("wry")), ("webkitgtk:browserOptions", options)];
         let capabilities: serde_json::Map<_, _> =
@@ -136,7 +136,7 @@ impl Stage {
 
     /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
     pub fn app_again(&self, arguments: &[&str]) {
-        let app = env!("CARGO_BIN_EXE_amanuensis-app");
+        let app = app();
         let environment = self.environment.iter().filter(|(name, _)| *name != "TAURI_WEBVIEW_AUTOMATION").cloned();
         let status = Command::new(app).args(arguments).env_clear().envs(environment).status();
         assert!(status.expect("the app starts").success());
@@ -259,6 +259,11 @@ impl Stage {
     pub async fn close(self) {
         let _ = timeout(START, self.page.clone().close()).await;
     }
+}
+
+/// The app: the one that was built with these tests, or a packaged one.
+pub fn app() -> PathBuf {
+    std::env::var_os("AMANUENSIS_TEST_APP").map_or_else(|| env!("CARGO_BIN_EXE_amanuensis-app").into(), PathBuf::from)
 }
 
 /// A file of the repository.
