@@ -149,7 +149,7 @@ fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
                 let _ = window.unminimize().and_then(|()| window.set_focus());
                 if arguments.choose {
                     // It fails only while the app ends.
-                    let _ = commands::choose_files(app.clone(), window);
+                    let _ = commands::choose_files(app.clone(), window, "Open recordings".to_owned());
                 }
             }
         }
