@@ -3,6 +3,7 @@
 //! `cargo xtask run` and `cargo xtask test` are all that a newcomer types; the rest is what they are made of.
 
 mod bench;
+mod fuzz;
 mod load;
 mod npu_model;
 mod package;
@@ -58,6 +59,8 @@ enum Task {
     Load(load::Options),
     /// Makes an AppImage, a Debian package and an archive, in target/package.
     Package(package::Options),
+    /// Feeds hostile bytes to everything that reads bytes. Needs a nightly compiler.
+    Fuzz(fuzz::Options),
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
     /// Runs a command on a virtual NPU, beneath the real XRT.
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Load(options) => load::run(&options),
         Task::Package(options) => package::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),

@@ -36,6 +36,7 @@ const TEST_PACKAGES: &[&str] = &[
     "foot",
     "gir1.2-gtk-3.0",
     "imagemagick",
+    "iproute2",
     "libasound2-plugins",
     "openbox",
     "pulseaudio",
