@@ -70,7 +70,7 @@ pub fn run(tools: &Tools, folder: &Path) -> anyhow::Result<bool> {
     process::heading("lintian");
     // It has opinions, too, which end with another status.
     let _ = process::run(
-        Command::new("lintian").args(["--no-tag-display-limit", "--suppress-tags"]).arg(TOLERATED).arg(&deb),
+        Command::new("lintian").args(["--tag-display-limit=0", "--suppress-tags"]).arg(TOLERATED).arg(&deb),
     );
     let mut well = true;
     for system in SYSTEMS {
@@ -185,7 +185,6 @@ fn use_deb(tools: &Tools, root: &Path, folder: &Path, deb: &Path) -> anyhow::Res
     install(deb)?;
     let first = inside(&["amanuensis", "--version"])?;
     println!("installed: {}", first.trim());
-    inside(&["sh", "-c", "test -s /usr/share/man/man1/amanuensis.1.gz || test -e /etc/dpkg/dpkg.cfg.d/docker"])?;
     let case = Case { name: "", fuse: false, home: None, tests: TESTS };
     let passed = test(tools, &enter(root, folder, "/usr/bin/amanuensis-app", &case)?, case.tests)?;
 
@@ -194,9 +193,9 @@ fn use_deb(tools: &Tools, root: &Path, folder: &Path, deb: &Path) -> anyhow::Res
     let version = inside(&["dpkg-query", "--show", "--showformat=${Version}", "amanuensis"])?;
     println!("upgraded to {version}");
     inside(&["apt-get", "purge", "--yes", "amanuensis"])?;
-    let left = owned.lines().map(|file| root.join(file.trim_start_matches('/')));
-    let left: Vec<_> =
-        left.filter(|file| file.to_string_lossy().contains("manuensis") && file.symlink_metadata().is_ok()).collect();
+    let left =
+        owned.lines().filter(|file| file.contains("manuensis")).map(|file| root.join(file.trim_start_matches('/')));
+    let left: Vec<_> = left.filter(|file| file.symlink_metadata().is_ok()).collect();
     if !left.is_empty() {
         bail!("the package left behind {left:?}");
     }
