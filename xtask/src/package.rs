@@ -203,4 +203,20 @@ mod tests {
         let newest = document.descendants().find(|node| node.has_tag_name("release")).unwrap();
         assert_eq!(newest.attribute("version"), Some(env!("CARGO_PKG_VERSION")));
     }
+
+    #[test]
+    fn the_book_has_every_page_and_its_links_lead_somewhere() {
+        let docs = workspace::root().join("docs");
+        let contents = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+        for page in
+            files_below(&docs).unwrap().iter().filter(|file| file.extension().is_some_and(|ending| ending == "md"))
+        {
+            assert!(page.ends_with("SUMMARY.md") || contents.contains(&format!("]({})", name(page))), "{}", name(page));
+            let text = std::fs::read_to_string(page).unwrap();
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+            for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+                assert!(docs.join(link).exists(), "{} links to {link}", name(page));
+            }
+        }
+    }
 }
