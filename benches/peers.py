@@ -5,22 +5,38 @@ on its standard input with the times of one window as JSON. Engines that cannot 
 
 What is measured of whom:
 - ctranslate2 (the engine of faster-whisper), int8: encoder, and 64 greedy tokens with end-of-text suppressed;
-- openvino: the encoder, in int8 by NNCF with random calibration, built from the same layers as ours;
-- whisper.cpp by pywhispercpp, f16: log-mel, encoder, and 64 forced tokens.
+- openvino, built from the same layers as ours: the encoder and the window's keys and values in int8 by NNCF with random
+  calibration, the decoder with its keys and values as state and its weights in int8 by NNCF, one greedy token after the other;
+- whisper.cpp by pywhispercpp, f16 and q8_0: log-mel, encoder, and 64 forced tokens.
+
+First is from the start of loading to the first token, without the time that Python takes to import a library. Many is sixteen
+windows end to end in the best mode of each: as many side by side as there are threads. Short is an utterance of five seconds,
+which only ours does in less than a window's time.
 """
 
 import argparse
+import importlib
 import json
 import statistics
+import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SHAPES = {"tiny": (384, 6, 4), "base": (512, 8, 6), "small": (768, 12, 12)}
 POSITIONS, FRAMES, MELS, TEXT, VOCABULARY = 1500, 3000, 80, 448, 51864
 SAMPLES = 480_000
 OURS = "amanuensis"
+MANY = 16
+
+
+def side_by_side(threads, run):
+    """Milliseconds of many windows, each a call of `run(thread)`, divided over threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        one = lambda thread: [run(thread) for _ in range(thread, MANY, threads)]
+        return milliseconds(lambda: list(pool.map(one, range(threads))))
 
 
 def shape(name):
@@ -55,7 +71,8 @@ class Ctranslate2:
         folder = cache / f"ctranslate2-{name}"
         if not (folder / "model.bin").is_file():
             self.write(folder, name)
-        self.model = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="int8", intra_threads=threads)
+        self.folder, self.threads = str(folder), threads
+        self.model = ctranslate2.models.Whisper(self.folder, device="cpu", compute_type="int8", intra_threads=threads)
         mel = numpy.random.default_rng(1).standard_normal((1, MELS, FRAMES)).astype(numpy.float32)
         self.mel = ctranslate2.StorageView.from_array(mel)
         self.tokens = tokens
@@ -121,96 +138,228 @@ class Ctranslate2:
         folder.mkdir(parents=True, exist_ok=True)
         spec.save(str(folder))
 
+    def generate(self, model, encoded):
+        prompt = [[50257, 50362]]
+        model.generate(
+            encoded, prompt, beam_size=1, max_length=self.tokens + 2, suppress_blank=False, suppress_tokens=[50256]
+        )
+
+    def many(self):
+        import ctranslate2
+
+        options = {"compute_type": "int8", "inter_threads": self.threads, "intra_threads": 1}
+        model = ctranslate2.models.Whisper(self.folder, device="cpu", **options)
+        return side_by_side(self.threads, lambda _: self.generate(model, model.encode(self.mel, to_cpu=True)))
+
     def run(self):
         encoded = []
         encoder = encoder_times(lambda: encoded.append(self.model.encode(self.mel, to_cpu=True)))
-
-        def generate():
-            prompt = [[50257, 50362]]
-            self.model.generate(
-                encoded[0], prompt, beam_size=1, max_length=self.tokens + 2, suppress_blank=False, suppress_tokens=[50256]
-            )
-
-        decoder = milliseconds(generate)
+        decoder = milliseconds(lambda: self.generate(self.model, encoded[0]))
         return {**encoder, "token": decoder / self.tokens, "end": encoder["encoder"] + decoder}
 
 
-class OpenVino:
-    def __init__(self, name, threads, cache, _tokens):
+class OpenVinoLayers:
+    """Layers with random weights."""
+
+    def __init__(self, name):
         import numpy
+
+        self.width, self.heads, self.layers = shape(name)
+        self.random = numpy.random.default_rng(0)
+
+    def constant(self, *values):
+        import numpy
+        from openvino import opset13 as op
+
+        return op.constant(numpy.array(values))
+
+    def values(self, *sizes):
+        import numpy
+        from openvino import opset13 as op
+
+        inputs = int(numpy.prod(sizes[1:]))
+        return op.constant((self.random.standard_normal(sizes) / inputs**0.5).astype(numpy.float32))
+
+    def vector(self, size, middle=0.0):
+        import numpy
+        from openvino import opset13 as op
+
+        return op.constant((middle + 0.1 * self.random.standard_normal(size)).astype(numpy.float32))
+
+    def linear(self, x, rows, columns):
+        from openvino import opset13 as op
+
+        return op.add(op.matmul(x, self.values(rows, columns), False, True), self.vector(rows))
+
+    def norm(self, x):
+        from openvino import opset13 as op
+
+        normed = op.mvn(x, self.constant(2), True, 1e-5, "INSIDE_SQRT")
+        return op.add(op.multiply(normed, self.vector(self.width, 1.0)), self.vector(self.width))
+
+    def split(self, x):
+        """`[1, rows, width]` to `[1, heads, rows, width of a head]`."""
+        from openvino import opset13 as op
+
+        parted = op.reshape(x, self.constant(1, -1, self.heads, self.width // self.heads), False)
+        return op.transpose(parted, self.constant(0, 2, 1, 3))
+
+    def attend(self, query, key, value):
+        from openvino import opset13 as op
+
+        y = op.transpose(op.scaled_dot_product_attention(query, key, value), self.constant(0, 2, 1, 3))
+        return self.linear(op.reshape(y, self.constant(1, -1, self.width), False), self.width, self.width)
+
+    def mlp(self, x):
+        from openvino import opset13 as op
+
+        return self.linear(op.gelu(self.linear(self.norm(x), 4 * self.width, self.width), "erf"), self.width, 4 * self.width)
+
+
+class OpenVino:
+    def __init__(self, name, threads, cache, tokens):
+        import numpy
+
+        self.layers, self.threads, self.tokens = shape(name)[2], threads, tokens
+        self.files = {part: cache / f"openvino-{name}{suffix}.xml" for part, suffix in self.PARTS.items()}
+        self.mel = numpy.random.default_rng(0).standard_normal((1, MELS, FRAMES)).astype(numpy.float32)
+        for part, file in self.files.items():
+            if not file.is_file():
+                getattr(self, f"write_{part}")(file, name)
+        options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
+        self.requests = self.compile(options)()
+
+    PARTS = {"encoder": "", "cross": "-cross", "decoder": "-decoder"}
+
+    def compile(self, options):
         import openvino
 
-        file = cache / f"openvino-{name}.xml"
-        random = numpy.random.default_rng(0)
-        self.mel = random.standard_normal((1, MELS, FRAMES)).astype(numpy.float32)
-        if not file.is_file():
-            self.write(file, name, self.mel)
         core = openvino.Core()
-        options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
-        self.encoder = core.compile_model(str(file), "CPU", options).create_infer_request()
+        models = {part: core.compile_model(str(file), "CPU", options) for part, file in self.files.items()}
+        return lambda: {part: model.create_infer_request() for part, model in models.items()}
 
-    @staticmethod
-    def write(file, name, mel):
+    def write_encoder(self, file, name):
         import nncf
         import numpy
         import openvino
         from openvino import opset13 as op
 
-        width, heads, layers = shape(name)
-        random = numpy.random.default_rng(0)
-
-        def values(*sizes):
-            inputs = int(numpy.prod(sizes[1:]))
-            return op.constant((random.standard_normal(sizes) / inputs**0.5).astype(numpy.float32))
-
-        def vector(size, middle=0.0):
-            return op.constant((middle + 0.1 * random.standard_normal(size)).astype(numpy.float32))
-
-        def linear(x, rows, columns):
-            return op.add(op.matmul(x, values(rows, columns), False, True), vector(rows))
-
-        def norm(x):
-            normed = op.mvn(x, op.constant(numpy.array([2])), True, 1e-5, "INSIDE_SQRT")
-            return op.add(op.multiply(normed, vector(width, 1.0)), vector(width))
-
-        def split(x):
-            parted = op.reshape(x, op.constant(numpy.array([1, POSITIONS, heads, width // heads])), False)
-            return op.transpose(parted, op.constant(numpy.array([0, 2, 1, 3])))
+        of = OpenVinoLayers(name)
 
         def convolution(x, inputs, stride):
-            out = op.convolution(x, values(width, inputs, 3), [stride], [1], [1], [1])
-            return op.gelu(op.add(out, op.reshape(vector(width), op.constant(numpy.array([1, width, 1])), False)), "erf")
+            out = op.convolution(x, of.values(of.width, inputs, 3), [stride], [1], [1], [1])
+            return op.gelu(op.add(out, op.reshape(of.vector(of.width), of.constant(1, of.width, 1), False)), "erf")
 
         source = op.parameter([1, MELS, FRAMES], numpy.float32)
-        x = convolution(convolution(source, MELS, 1), width, 2)
-        x = op.add(op.transpose(x, op.constant(numpy.array([0, 2, 1]))), values(1, POSITIONS, width))
-        for _ in range(layers):
-            y = norm(x)
-            query, key, value = (split(linear(y, width, width)) for _ in range(3))
-            y = op.scaled_dot_product_attention(query, key, value)
-            y = op.transpose(y, op.constant(numpy.array([0, 2, 1, 3])))
-            y = op.reshape(y, op.constant(numpy.array([1, POSITIONS, width])), False)
-            x = op.add(x, linear(y, width, width))
-            y = op.gelu(linear(norm(x), 4 * width, width), "erf")
-            x = op.add(x, linear(y, width, 4 * width))
-        model = openvino.Model([norm(x)], [source], "encoder")
-        quantised = nncf.quantize(
-            model, nncf.Dataset([mel]), model_type=nncf.ModelType.TRANSFORMER, subset_size=1
-        )
+        x = convolution(convolution(source, MELS, 1), of.width, 2)
+        x = op.add(op.transpose(x, of.constant(0, 2, 1)), of.values(1, POSITIONS, of.width))
+        for _ in range(of.layers):
+            y = of.norm(x)
+            x = op.add(x, of.attend(*(of.split(of.linear(y, of.width, of.width)) for _ in range(3))))
+            x = op.add(x, of.mlp(x))
+        model = openvino.Model([of.norm(x)], [source], "encoder")
+        options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": 1}
+        quantised = nncf.quantize(model, nncf.Dataset([self.mel]), **options)
         openvino.save_model(quantised, str(file), compress_to_fp16=False)
 
+    def write_cross(self, file, name):
+        import nncf
+        import numpy
+        import openvino
+        from openvino import opset13 as op
+
+        of = OpenVinoLayers(name)
+        encoded = op.parameter([1, POSITIONS, of.width], numpy.float32)
+        parts = [of.split(of.linear(encoded, of.width, of.width)) for _ in range(2 * of.layers)]
+        model = openvino.Model(parts, [encoded], "cross")
+        sample = of.random.standard_normal((1, POSITIONS, of.width)).astype(numpy.float32)
+        options = {"model_type": nncf.ModelType.TRANSFORMER, "subset_size": 1}
+        quantised = nncf.quantize(model, nncf.Dataset([sample]), **options)
+        openvino.save_model(quantised, str(file), compress_to_fp16=False)
+
+    def write_decoder(self, file, name):
+        import nncf
+        import numpy
+        import openvino
+        from openvino import opset13 as op
+
+        of = OpenVinoLayers(name)
+        part = of.width // of.heads
+        token, position = op.parameter([1, 1], numpy.int64), op.parameter([1, 1], numpy.int64)
+        cross = [op.parameter([1, of.heads, POSITIONS, part], numpy.float32) for _ in range(2 * of.layers)]
+        words, places = of.values(VOCABULARY, of.width), of.values(TEXT, of.width)
+        x = op.add(op.gather(words, token, of.constant(0)), op.gather(places, position, of.constant(0)))
+        kept = []
+
+        def grown(x, index):
+            """Keys or values of the tokens so far."""
+            nothing = op.constant(numpy.zeros((1, of.heads, 0, part), numpy.float32))
+            before = op.read_value(nothing, f"kept{index}", openvino.Type.f32, openvino.PartialShape([1, of.heads, -1, part]))
+            whole = op.concat([before, of.split(of.linear(x, of.width, of.width))], 2)
+            kept.append(op.assign(whole, f"kept{index}"))
+            return whole
+
+        for layer in range(of.layers):
+            y = of.norm(x)
+            query = of.split(of.linear(y, of.width, of.width))
+            x = op.add(x, of.attend(query, grown(y, 2 * layer), grown(y, 2 * layer + 1)))
+            query = of.split(of.linear(of.norm(x), of.width, of.width))
+            x = op.add(x, of.attend(query, cross[2 * layer], cross[2 * layer + 1]))
+            x = op.add(x, of.mlp(x))
+        logits = op.matmul(of.norm(x), words, False, True)
+        model = openvino.Model([op.result(logits)], kept, [token, position, *cross], "decoder")
+        compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+        openvino.save_model(compressed, str(file), compress_to_fp16=False)
+
+    def start(self, requests):
+        """The window's keys and values, for all tokens."""
+        cross, decoder = requests["cross"], requests["decoder"]
+        cross.infer({0: requests["encoder"].get_output_tensor(0)}, share_inputs=True)
+        for index in range(2 * self.layers):
+            decoder.set_input_tensor(2 + index, cross.get_output_tensor(index))
+        decoder.reset_state()
+
+    def decode(self, requests):
+        import numpy
+
+        decoder = requests["decoder"]
+        token = numpy.array([[50257]])
+        for position in range(self.tokens):
+            decoder.infer({0: token, 1: numpy.array([[position]])})
+            token = numpy.array([[decoder.get_output_tensor(0).data.argmax()]])
+
+    def many(self):
+        options = {"INFERENCE_NUM_THREADS": self.threads, "NUM_STREAMS": str(self.threads), "PERFORMANCE_HINT": "THROUGHPUT"}
+        create = self.compile(options)
+        requests = [create() for _ in range(self.threads)]
+
+        def window(thread):
+            requests[thread]["encoder"].infer({0: self.mel})
+            self.start(requests[thread])
+            self.decode(requests[thread])
+
+        window(0)
+        return side_by_side(self.threads, window)
+
     def run(self):
-        return encoder_times(lambda: self.encoder.infer({0: self.mel}))
+        encoder = encoder_times(lambda: self.requests["encoder"].infer({0: self.mel}))
+        start = milliseconds(lambda: self.start(self.requests))
+        decoder = milliseconds(lambda: self.decode(self.requests))
+        return {**encoder, "token": decoder / self.tokens, "end": encoder["encoder"] + start + decoder}
 
 
 class WhisperCpp:
+    @staticmethod
+    def file(cache, name):
+        """The one that ours is measured with."""
+        return cache / f"ggml-random-{name}.bin"
+
     def __init__(self, name, threads, cache, tokens):
         import _pywhispercpp as library
         import numpy
 
         self.library, self.threads, self.tokens = library, threads, tokens
-        # The file that ours is measured with.
-        file = str(cache / f"ggml-random-{name}.bin")
+        file = str(self.file(cache, name))
         self.context = library.whisper_init_from_file_with_params(file, library.whisper_context_default_params())
         self.samples = (0.1 * numpy.random.default_rng(0).standard_normal(SAMPLES)).astype(numpy.float32)
 
@@ -227,18 +376,72 @@ class WhisperCpp:
         return {"mel": mel, **encoder, "token": decoder / self.tokens, "end": mel + encoder["encoder"] + decoder}
 
 
-ENGINES = {"ctranslate2": Ctranslate2, "openvino": OpenVino, "whisper.cpp": WhisperCpp}
+class WhisperCppQ8(WhisperCpp):
+    @staticmethod
+    def file(cache, name):
+        file = cache / f"ggml-random-{name}-q8_0.bin"
+        if not file.is_file():
+            quantise(cache / f"ggml-random-{name}.bin", file)
+        return file
+
+
+def quantise(source, target):
+    """Matrices to blocks of 32 bytes with a scale in half precision, as whisper.cpp's own tool does it."""
+    import numpy
+
+    data, out, at = source.read_bytes(), bytearray(), 0
+
+    def take(count):
+        nonlocal at
+        at += count
+        return data[at - count : at]
+
+    numbers = lambda count: struct.unpack(f"<{count}i", take(4 * count))
+    out += take(4 * 11) + struct.pack("<i", 2007)  # the number type q8_0, in the second version of quantised formats
+    numbers(1)
+    bins, frequencies = numbers(2)
+    out += struct.pack("<2i", bins, frequencies) + take(4 * bins * frequencies)
+    (words,) = numbers(1)
+    out += struct.pack("<i", words)
+    for _ in range(words):
+        (length,) = numbers(1)
+        out += struct.pack("<i", length) + take(length)
+    while at < len(data):
+        dimensions, length, kind = numbers(3)
+        sizes, label = numbers(dimensions), take(length)
+        values = numpy.frombuffer(take(int(numpy.prod(sizes)) * (2 if kind == 1 else 4)), "<f2" if kind == 1 else "<f4")
+        body = values.tobytes()
+        if kind == 1 and dimensions == 2:
+            blocks = values.astype(numpy.float32).reshape(-1, 32)
+            scales = (numpy.abs(blocks).max(1, keepdims=True) / 127).astype("<f2")
+            whole = numpy.rint(blocks / numpy.maximum(scales.astype(numpy.float32), 1e-12)).clip(-127, 127).astype("i1")
+            body = numpy.concatenate([scales.view("i1"), whole], axis=1).tobytes()
+            kind = 8
+        out += struct.pack(f"<3i{dimensions}i", dimensions, length, kind, *sizes) + label + body
+    target.write_bytes(out)
+
+
+ENGINES = {"ctranslate2": Ctranslate2, "openvino": OpenVino, "whisper.cpp": WhisperCpp, "whisper.cpp-q8": WhisperCppQ8}
+LIBRARIES = {"ctranslate2": ["ctranslate2"], "openvino": ["openvino", "openvino.opset13"]}
 
 
 def work(arguments):
-    """Loads an engine, warms it up, and runs a window for each line."""
-    load = []
-    load_ms = milliseconds(
-        lambda: load.append(ENGINES[arguments.worker](arguments.model, arguments.threads, arguments.cache, arguments.tokens))
-    )
-    load[0].run()
-    for _ in sys.stdin:
-        print("times " + json.dumps({**load[0].run(), "load": load_ms, "rss": peak_rss_mb()}), flush=True)
+    """Loads an engine, warms it up, and does what each line says."""
+    for library in ["numpy", *LIBRARIES.get(arguments.worker, ["_pywhispercpp"])]:
+        importlib.import_module(library)
+    start = time.perf_counter()
+    engine = ENGINES[arguments.worker](arguments.model, arguments.threads, arguments.cache, 1)
+    load_ms = (time.perf_counter() - start) * 1e3
+    engine.run()
+    first_ms = (time.perf_counter() - start) * 1e3
+    engine.tokens = arguments.tokens
+    engine.run()
+    for line in sys.stdin:
+        if line.strip() == "run":
+            times = {**engine.run(), "load": load_ms, "first": first_ms, "rss": peak_rss_mb()}
+        else:
+            times = {"many": engine.many()} if hasattr(engine, "many") and line.strip() == "many" else {}
+        print("times " + json.dumps(times), flush=True)
 
 
 class Engine:
@@ -247,7 +450,7 @@ class Engine:
     def __init__(self, name, arguments):
         shape = ["--threads", str(arguments.threads), "--tokens", str(arguments.tokens), "--cache", str(arguments.cache)]
         if name == OURS:
-            command = [arguments.measure, "--takes-turns", "--runs", str(arguments.rounds + 1), "--models", arguments.model]
+            command = [arguments.measure, "--takes-turns", "--runs", "1", "--models", arguments.model]
         else:
             command = [sys.executable, __file__, "--worker", name, "--model", arguments.model]
         self.name, self.times = name, []
@@ -256,9 +459,9 @@ class Engine:
             command + shape, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         )
 
-    def run(self):
+    def run(self, what="run"):
         try:
-            self.process.stdin.write("run\n")
+            self.process.stdin.write(f"{what}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return
@@ -266,6 +469,10 @@ class Engine:
             if line.startswith("times "):
                 self.times.append(json.loads(line.removeprefix("times ")))
                 return
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def main():
@@ -277,17 +484,19 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--many-rounds", type=int, default=2, help="how often sixteen windows are run")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if arguments.worker:
         work(arguments)
         return
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    # Ours first: it writes the model that whisper.cpp reads.
-    ours = Engine(OURS, arguments)
+    # Once each for the files that are written then, ours first, whose model whisper.cpp reads: neither time nor memory of that count.
+    for name in (OURS, *ENGINES):
+        Engine(name, arguments).close()
+    ours, *others = processes = [Engine(name, arguments) for name in (OURS, *ENGINES)]
     ours.run()
-    processes = [ours, *(Engine(name, arguments) for name in ENGINES)]
-    for process in processes[1:]:
+    for process in others:
         process.run()
     # The first turn waits for loading; it does not count.
     for process in processes:
@@ -295,11 +504,17 @@ def main():
     for _ in range(arguments.rounds):
         for process in processes:
             process.run()
+            if process is ours:
+                process.run("short")
+    for _ in range(arguments.many_rounds):
+        for process in processes:
+            process.run("many")
     engines = {process.name: process.times for process in processes}
-    columns = ("mel", "encoder", "encoder_cpu", "token", "end", "load", "rss")
+    columns = ("mel", "encoder", "encoder_cpu", "token", "end", "short", "many", "load", "first", "rss")
     table = {}
     for name, times in engines.items():
-        medians = {column: statistics.median(run[column] for run in times) for column in columns if times and column in times[0]}
+        of = lambda column: [run[column] for run in times if column in run]
+        medians = {column: statistics.median(of(column)) for column in columns if of(column)}
         own = table.get(OURS, medians)
         ratios = {column: medians[column] / own[column] for column in medians if column in own}
         table[name] = medians
@@ -310,8 +525,7 @@ def main():
     if arguments.json:
         print(json.dumps({"model": arguments.model, "threads": arguments.threads, "rounds": arguments.rounds, "runs": engines, "medians": table}, indent=2))
     for process in processes:
-        process.process.stdin.close()
-        process.process.wait()
+        process.close()
 
 
 main()

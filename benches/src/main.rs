@@ -39,7 +39,8 @@ struct Arguments {
     /// Where models with random weights are kept.
     #[arg(long)]
     cache: PathBuf,
-    /// Wait for a line on the standard input before each run, and print its times: to take turns with other engines.
+    /// Take turns with other engines: each line on the standard input says what to run, and its times are printed. `run` is the
+    /// window, `short` its first five seconds, `many` sixteen windows in the best mode for that.
     #[arg(long)]
     takes_turns: bool,
     /// Print JSON.

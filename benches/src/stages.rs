@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use amanuensis_backend_cpu::{CpuOptions, Precision};
 use amanuensis_mel::LogMel;
-use amanuensis_whisper::{Dims, HOP_SAMPLES, LogitsFor, MelView, SAMPLE_RATE, Weights};
+use amanuensis_whisper::{Decoder, Dims, Encoder, HOP_SAMPLES, LogitsFor, MelView, Model, SAMPLE_RATE, Weights};
 use anyhow::Context;
 use serde::Serialize;
 
@@ -19,21 +19,22 @@ pub struct Plan {
     pub runs: usize,
     pub tokens: usize,
     pub seconds: f32,
-    /// Whether each run waits for a line on the standard input, and prints its times: to take turns with other engines.
+    /// Whether to do what lines on the standard input say, and print its times: to take turns with other engines.
     pub takes_turns: bool,
 }
 
-/// Times of one run, as the script that compares engines reads them.
+/// Windows in the best mode for many.
+const MANY: usize = 16;
+/// Seconds of a short utterance.
+const SHORT_SECONDS: usize = 5;
+
+/// Times of one turn, as the script that compares engines reads them.
 #[derive(Serialize)]
-struct Turn {
-    mel: f64,
-    encoder: f64,
-    encoder_cpu: f64,
-    token: f64,
-    end: f64,
-    load: f64,
-    first: f64,
-    rss: f64,
+#[serde(untagged)]
+enum Turn {
+    Run { mel: f64, encoder: f64, encoder_cpu: f64, token: f64, end: f64, load: f64, first: f64, rss: f64 },
+    Short { short: f64 },
+    Many { many: f64 },
 }
 
 /// Milliseconds of several runs.
@@ -94,71 +95,153 @@ pub fn measure(
     let weights = Weights::open(path)?;
     let model = amanuensis_backend_cpu::load_cached(&weights, options, cache)?;
     let load_ms = milliseconds(began);
-    let dims = *weights.dims();
-    let mut log_mel = LogMel::new(dims.n_mels);
-    let mut encoder = Arc::clone(&model).encoder();
-    let mut decoder = model.decoder(1);
+    let start = weights.tokenizer().sot();
+    let mut session = Session::new(&model, start);
+    session.window(&samples, 1)?;
+    let first_token_ms = milliseconds(began);
+    session.window(&samples, plan.tokens)?;
+    if plan.takes_turns {
+        take_turns(plan, &weights, options, cache, &samples, &mut session, (load_ms, first_token_ms))?;
+    }
+    let runs = (0..plan.runs).map(|_| session.window(&samples, plan.tokens)).collect::<anyhow::Result<Vec<_>>>()?;
+    let of = |time: fn(&Window) -> f64| Times::of(runs.iter().map(time).collect());
+    let positions = (samples.len() / HOP_SAMPLES).div_ceil(2);
+    Ok(Stages {
+        mel: of(|window| window.mel),
+        encoder: of(|window| window.encoder),
+        encoder_cpu: of(|window| window.encoder_cpu),
+        cross: of(|window| window.cross),
+        token: of(|window| window.token),
+        end_to_end: of(|window| window.end),
+        load_ms,
+        first_token_ms,
+        encoder_operations: encoder_operations(weights.dims(), positions),
+    })
+}
 
-    let frames = samples.len() / HOP_SAMPLES;
-    let positions = frames.div_ceil(2);
-    let mut mel = vec![0.0; frames * dims.n_mels];
-    let mut encoded = vec![0.0; positions * dims.n_audio_state];
-    let mut logits = vec![0.0; dims.n_vocab];
-
-    let mut times: [Vec<f64>; 6] = Default::default();
-    let mut first_token_ms = 0.0;
-    // The first run warms up.
-    for run in 0..=plan.runs {
-        if plan.takes_turns && run > 0 && std::io::stdin().read_line(&mut String::new())? == 0 {
-            break;
-        }
-        let start = Instant::now();
-        log_mel.compute(&samples, &mut mel);
-        let mel_ms = milliseconds(start);
-
-        let (encode, encode_cpu) = (Instant::now(), cpu_milliseconds());
-        let window = MelView::by_frame(&mel, frames, dims.n_mels).context("BUG: the spectrogram has its own shape")?;
-        encoder.encode(&[window], &mut [&mut encoded])?;
-        let (encoder_ms, encoder_cpu_ms) = (milliseconds(encode), cpu_milliseconds() - encode_cpu);
-
-        let cross = Instant::now();
-        decoder.start(&encoded)?;
-        let cross_ms = milliseconds(cross);
-
-        let decode = Instant::now();
-        let mut token = weights.tokenizer().sot();
-        for _ in 0..plan.tokens {
-            decoder.forward(&[token], LogitsFor::Last, &mut logits)?;
-            token = best(&logits);
-            if first_token_ms == 0.0 {
-                first_token_ms = milliseconds(began);
+/// Does what each line of the standard input says, and prints its times.
+fn take_turns(
+    plan: &Plan,
+    weights: &Weights,
+    options: CpuOptions,
+    cache: &Path,
+    samples: &[f32],
+    session: &mut Session,
+    (load, first): (f64, f64),
+) -> anyhow::Result<()> {
+    for line in std::io::stdin().lines() {
+        let turn = match line?.trim() {
+            "short" => {
+                let samples = &samples[..samples.len().min(SHORT_SECONDS * SAMPLE_RATE as usize)];
+                Turn::Short { short: session.window(samples, plan.tokens * SHORT_SECONDS / 30)?.end }
             }
-        }
-        let token_ms = milliseconds(decode) / plan.tokens.max(1) as f64;
-        let end_ms = milliseconds(start);
-        if plan.takes_turns && run > 0 {
-            let turn = Turn {
-                mel: mel_ms,
-                encoder: encoder_ms,
-                encoder_cpu: encoder_cpu_ms,
-                token: token_ms,
-                end: end_ms,
-                load: load_ms,
-                first: first_token_ms,
-                rss: peak_rss_mb(),
-            };
-            println!("times {}", serde_json::to_string(&turn)?);
-        }
-        if run > 0 {
-            for (times, time) in times.iter_mut().zip([mel_ms, encoder_ms, encoder_cpu_ms, cross_ms, token_ms, end_ms])
-            {
-                times.push(time);
+            "many" => {
+                // As many windows at a time as there are threads, one for each: that has no thread wait for another.
+                let alone = CpuOptions { threads: NonZeroUsize::MIN, ..options };
+                let model = amanuensis_backend_cpu::load_cached(weights, alone, cache)?;
+                Turn::Many { many: side_by_side(&model, weights.tokenizer().sot(), options.threads, samples, plan)? }
             }
+            _ => {
+                let Window { mel, encoder, encoder_cpu, token, end, .. } = session.window(samples, plan.tokens)?;
+                Turn::Run { mel, encoder, encoder_cpu, token, end, load, first, rss: peak_rss_mb() }
+            }
+        };
+        println!("times {}", serde_json::to_string(&turn)?);
+    }
+    Ok(())
+}
+
+/// Milliseconds of many windows, divided over threads.
+fn side_by_side(
+    model: &Arc<dyn Model>,
+    start: u32,
+    threads: NonZeroUsize,
+    samples: &[f32],
+    plan: &Plan,
+) -> anyhow::Result<f64> {
+    let mut sessions: Vec<_> = (0..threads.get()).map(|_| Session::new(model, start)).collect();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = sessions
+            .iter_mut()
+            .enumerate()
+            .map(|(thread, session)| {
+                scope.spawn(move || {
+                    (thread..MANY)
+                        .step_by(threads.get())
+                        .try_for_each(|_| session.window(samples, plan.tokens).map(|_| ()))
+                })
+            })
+            .collect();
+        running.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+    })?;
+    Ok(milliseconds(began))
+}
+
+/// Milliseconds of one window.
+struct Window {
+    mel: f64,
+    encoder: f64,
+    encoder_cpu: f64,
+    cross: f64,
+    token: f64,
+    end: f64,
+}
+
+/// What works on one window after the other.
+struct Session {
+    dims: Dims,
+    start: u32,
+    log_mel: LogMel,
+    encoder: Box<dyn Encoder>,
+    decoder: Box<dyn Decoder>,
+    mel: Vec<f32>,
+    encoded: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+impl Session {
+    fn new(model: &Arc<dyn Model>, start: u32) -> Self {
+        let dims = *model.dims();
+        Self {
+            dims,
+            start,
+            log_mel: LogMel::new(dims.n_mels),
+            encoder: Arc::clone(model).encoder(),
+            decoder: Arc::clone(model).decoder(1),
+            mel: Vec::new(),
+            encoded: Vec::new(),
+            logits: vec![0.0; dims.n_vocab],
         }
     }
-    let [mel, encoder, encoder_cpu, cross, token, end_to_end] = times.map(Times::of);
-    let encoder_operations = encoder_operations(&dims, positions);
-    Ok(Stages { mel, encoder, encoder_cpu, cross, token, end_to_end, load_ms, first_token_ms, encoder_operations })
+
+    fn window(&mut self, samples: &[f32], tokens: usize) -> anyhow::Result<Window> {
+        let frames = samples.len() / HOP_SAMPLES;
+        self.mel.resize(frames * self.dims.n_mels, 0.0);
+        self.encoded.resize(frames.div_ceil(2) * self.dims.n_audio_state, 0.0);
+        let start = Instant::now();
+        self.log_mel.compute(samples, &mut self.mel);
+        let mel = milliseconds(start);
+
+        let (encode, encode_cpu) = (Instant::now(), cpu_milliseconds());
+        let window =
+            MelView::by_frame(&self.mel, frames, self.dims.n_mels).context("BUG: a spectrogram has its shape")?;
+        self.encoder.encode(&[window], &mut [&mut self.encoded])?;
+        let (encoder, encoder_cpu) = (milliseconds(encode), cpu_milliseconds() - encode_cpu);
+
+        let cross = Instant::now();
+        self.decoder.start(&self.encoded)?;
+        let cross = milliseconds(cross);
+
+        let decode = Instant::now();
+        let mut token = self.start;
+        for _ in 0..tokens {
+            self.decoder.forward(&[token], LogitsFor::Last, &mut self.logits)?;
+            token = best(&self.logits);
+        }
+        let token = milliseconds(decode) / tokens.max(1) as f64;
+        Ok(Window { mel, encoder, encoder_cpu, cross, token, end: milliseconds(start) })
+    }
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -7,7 +7,7 @@
 use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work};
 use crate::Level;
 use crate::dot::{Dot, PANEL, Tile, tile_of};
-use crate::elementwise::{ROUND, exp2, largest_magnitude};
+use crate::elementwise::{ROUND, add_weighted, exp2, scale};
 use crate::level::per_level;
 use crate::number::{I8, Integer, at_level};
 use crate::packed_float::row_stride;
@@ -127,59 +127,62 @@ fn units(largest: f32) -> (f32, f32) {
     }
 }
 
+/// Copies a row and fills it up with zeros, so that it is whole vectors.
 #[inline(always)]
-fn byte(value: f32, units_in_one: f32) -> u32 {
-    (value * units_in_one + ROUND).to_bits() & 0xff
+fn padded<const N: usize>(row: &[f32]) -> [f32; N] {
+    let mut padded = [0.0; N];
+    padded[..row.len()].copy_from_slice(row);
+    padded
 }
 
 per_level! {
     fn pack_keys(source: Source<'_>, layout: Layout, middle: i32, out: &mut [u32]) {
-        let row = |position: usize| &source.keys[position * source.stride..][..layout.width];
-        // The softmax does not see what all keys have in common, and without it they need fewer bits.
-        let mut mean = [0.0; MOST_WIDTH];
-        for position in 0..layout.positions {
-            for (mean, value) in mean.iter_mut().zip(row(position)) {
-                *mean += value;
-            }
-        }
-        for mean in &mut mean {
-            *mean /= layout.positions as f32;
-        }
         let [panels, corrections, units_of, columns] = layout.keys();
         let (panels, rest) = out.split_at_mut(panels);
         let (corrections, rest) = rest.split_at_mut(corrections);
         let (units_of, rest) = rest.split_at_mut(units_of);
-        floats_mut(rest).copy_from_slice(&mean[..columns]);
         panels[layout.positions / PANEL * PANEL * layout.key..].fill(0);
-        whole_mut(corrections).fill(0);
-        let mut centred = [0.0; MOST_WIDTH];
-        let centre = |position: usize, centred: &mut [f32; MOST_WIDTH]| {
-            for ((out, value), mean) in centred.iter_mut().zip(row(position)).zip(&mean) {
-                *out = value - mean;
+        let corrections = whole_mut(corrections);
+        corrections.fill(0);
+        let row = |position: usize| padded::<MOST_WIDTH>(&source.keys[position * source.stride..][..layout.width]);
+        // The softmax does not see what all keys have in common, and without it they need fewer bits.
+        let mut mean = [0.0; MOST_WIDTH];
+        // SAFETY: arrays are whole vectors, and the rest is passed on from the caller.
+        unsafe {
+            for position in 0..layout.positions {
+                add_weighted::<V>(1.0, &row(position)[..columns], &mut mean);
             }
-        };
-        for first in (0..layout.positions).step_by(BLOCK) {
-            let block = first..layout.positions.min(first + BLOCK);
-            let mut largest = 0.0_f32;
-            for position in block.clone() {
-                centre(position, &mut centred);
-                // SAFETY: passed on from the caller.
-                let most = unsafe { largest_magnitude::<V>(&centred) };
-                // Of magnitudes the bits are ordered alike, with what is not a number above all.
-                largest = f32::from_bits(largest.to_bits().max(most.to_bits()));
-            }
-            let (unit, units_in_one) = units(largest);
-            floats_mut(units_of)[first / BLOCK] = unit;
-            for position in block {
-                centre(position, &mut centred);
-                let panel = &mut panels[position / PANEL * PANEL * layout.key + position % PANEL..];
-                let mut sum = 0;
-                for (out, values) in panel.iter_mut().step_by(PANEL).zip(&centred.as_chunks::<GROUP>().0[..layout.key]) {
-                    let bytes = values.map(|value| byte(value, units_in_one) as u8);
-                    *out = u32::from_le_bytes(bytes);
-                    sum += bytes.map(|byte| i32::from(byte.cast_signed())).iter().sum::<i32>();
+            scale::<V>(&mut mean, 1.0 / layout.positions as f32);
+            floats_mut(rest).copy_from_slice(&mean[..columns]);
+            for first in (0..layout.positions).step_by(BLOCK) {
+                let block = first..layout.positions.min(first + BLOCK);
+                let mut most = V::splat(0.0);
+                for position in block.clone() {
+                    let row = row(position);
+                    for index in (0..columns).step_by(V::LANES) {
+                        let centred = V::load(row.as_ptr().add(index)).sub(V::load(mean.as_ptr().add(index)));
+                        most = most.larger_magnitude(centred);
+                    }
                 }
-                whole_mut(corrections)[position] = -middle * sum;
+                let (unit, units_in_one) = units(most.largest_magnitude());
+                floats_mut(units_of)[first / BLOCK] = unit;
+                for position in block {
+                    let row = row(position);
+                    let mut bytes = [0_u8; MOST_WIDTH];
+                    for index in (0..columns).step_by(V::LANES) {
+                        let centred = V::load(row.as_ptr().add(index)).sub(V::load(mean.as_ptr().add(index)));
+                        centred.mul_add(V::splat(units_in_one), V::splat(ROUND)).store_bytes(bytes.as_mut_ptr().add(index));
+                    }
+                    let mut sum = 0;
+                    for byte in &bytes[..columns] {
+                        sum += i32::from(byte.cast_signed());
+                    }
+                    corrections[position] = -middle * sum;
+                    let panel = &mut panels[position / PANEL * PANEL * layout.key + position % PANEL..];
+                    for (out, bytes) in panel.iter_mut().step_by(PANEL).zip(&bytes.as_chunks().0[..layout.key]) {
+                        *out = u32::from_le_bytes(*bytes);
+                    }
+                }
             }
         }
     }
@@ -187,50 +190,50 @@ per_level! {
 
 per_level! {
     fn pack_values(source: Source<'_>, layout: Layout, out: &mut [u32]) {
-        // It needs no vectors of its own: arrays are turned into them.
-        let _ = V::LANES;
         let (panels, scales) = out.split_at_mut(layout.values()[0]);
         let scales = floats_mut(scales);
         for column in (0..layout.columns).step_by(PANEL) {
             let panel = &mut panels[column * layout.padded / GROUP..][..PANEL * layout.padded / GROUP];
             let width = PANEL.min(layout.width - column);
-            let row = |position: usize| {
-                let mut row = [0.0; PANEL];
-                if position < layout.positions {
-                    row[..width].copy_from_slice(&source.values[position * source.stride + column..][..width]);
-                }
-                row
-            };
+            let row = |position: usize| padded::<PANEL>(&source.values[position * source.stride + column..][..width]);
             for first in (0..layout.positions).step_by(BLOCK) {
-                let mut largest = [0_u32; PANEL];
-                for position in first..layout.positions.min(first + BLOCK) {
-                    for (largest, value) in largest.iter_mut().zip(row(position)) {
-                        *largest = (*largest).max(value.abs().to_bits());
-                    }
-                }
-                let units = largest.map(|largest| units(f32::from_bits(largest)));
+                let block = first..layout.positions.min(first + BLOCK);
+                let mut largest = [0.0; PANEL];
+                let mut units_in_one = [0.0; PANEL];
                 let scales = &mut scales[first / BLOCK * layout.sums()..][..layout.sums()];
-                for (scale, (unit, _)) in scales[column..].iter_mut().zip(units) {
-                    *scale = unit;
-                }
                 scales[layout.columns..].fill(1.0);
-                let units_in_one = units.map(|(_, units_in_one)| units_in_one);
-                let words = first / GROUP..layout.padded.min(first + BLOCK) / GROUP;
-                for (words, position) in panel[words.start * PANEL..words.end * PANEL]
-                    .as_chunks_mut::<PANEL>()
-                    .0
-                    .iter_mut()
-                    .zip((first..).step_by(GROUP))
-                {
-                    *words = [0; PANEL];
-                    for index in 0..GROUP {
-                        let row = row(position + index);
-                        for ((word, value), units_in_one) in words.iter_mut().zip(row).zip(units_in_one) {
-                            *word |= byte(value, units_in_one) << (8 * index);
+                // SAFETY: arrays are whole vectors, and the rest is passed on from the caller.
+                unsafe {
+                    for position in block.clone() {
+                        let row = row(position);
+                        for index in (0..PANEL).step_by(V::LANES) {
+                            let at = largest.as_mut_ptr().add(index);
+                            V::load(at).larger_magnitude(V::load(row.as_ptr().add(index))).store(at);
+                        }
+                    }
+                    for index in 0..PANEL {
+                        (scales[column + index], units_in_one[index]) = units(largest[index]);
+                    }
+                    let words = &mut panel[first / GROUP * PANEL..layout.padded.min(first + BLOCK) / GROUP * PANEL];
+                    for (words, position) in words.as_chunks_mut::<PANEL>().0.iter_mut().zip(block.step_by(GROUP)) {
+                        let mut bytes = [[0_u8; PANEL]; GROUP];
+                        for (position, bytes) in (position..layout.positions).zip(&mut bytes) {
+                            let row = row(position);
+                            for index in (0..PANEL).step_by(V::LANES) {
+                                let units_in_one = V::load(units_in_one.as_ptr().add(index));
+                                let value = V::load(row.as_ptr().add(index)).mul_add(units_in_one, V::splat(ROUND));
+                                value.store_bytes(bytes.as_mut_ptr().add(index));
+                            }
+                        }
+                        for index in 0..PANEL {
+                            let [a, b, c, d] = &bytes;
+                            words[index] = u32::from_le_bytes([a[index], b[index], c[index], d[index]]);
                         }
                     }
                 }
             }
+            // Where the last words end before the panel does.
+            panel[layout.positions.div_ceil(GROUP) * PANEL..].fill(0);
         }
     }
 }
