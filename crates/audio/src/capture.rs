@@ -128,7 +128,7 @@ pub fn devices() -> Result<Vec<Device>, CaptureError> {
 }
 
 /// PulseAudio's protocol where something speaks it (PipeWire does), else ALSA.
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     cpal::host_from_id(HostId::PulseAudio)
         .ok()
         .filter(|host| host.input_devices().is_ok())

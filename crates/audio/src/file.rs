@@ -11,9 +11,10 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::units::{Time, Timestamp};
 use symphonia_adapter_libopus::OpusDecoder;
 
 use crate::wav::Piped;
@@ -21,6 +22,9 @@ use crate::{Resampler, SAMPLE_RATE};
 
 /// Damaged packets in a row after which a file counts as broken off.
 const MOST_DAMAGED_PACKETS: usize = 100;
+
+/// What a decoder that begins in the middle may need until it is right.
+const SETTLING: Duration = Duration::from_millis(200);
 
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -106,6 +110,8 @@ pub struct AudioFile {
     ready: Vec<f32>,
     taken: usize,
     given_out: u64,
+    /// When the first packet that had sound in it was to be heard.
+    first: Option<Timestamp>,
     ended: bool,
     /// Why it ended early, until it was said.
     failure: Option<FileError>,
@@ -125,6 +131,51 @@ impl AudioFile {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let file = File::open(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         Self::from_file(file, path)
+    }
+
+    /// Opens a recording so that reading begins `at` this time, or at its end where it is shorter.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open_at(path: &Path, at: Duration) -> Result<Self, FileError> {
+        let mut file = Self::open(path)?;
+        if at.is_zero() {
+            return Ok(file);
+        }
+        let landed = match file.seek(at) {
+            Some(landed) => landed,
+            // Where the format cannot, everything before is read.
+            None => {
+                file = Self::open(path)?;
+                Duration::ZERO
+            }
+        };
+        let mut rest = ((at - landed).as_secs_f64() * f64::from(SAMPLE_RATE)) as usize;
+        let mut passed = vec![0.0; rest.min(SAMPLE_RATE as usize)];
+        while rest > 0 {
+            let most = rest.min(passed.len());
+            match file.read(&mut passed[..most])? {
+                0 => break,
+                count => rest -= count,
+            }
+        }
+        Ok(file)
+    }
+
+    /// Goes to a packet a little before this time, so that the decoder has settled then, and returns where that begins.
+    fn seek(&mut self, at: Duration) -> Option<Duration> {
+        let time = Time::try_from_secs_f64(at.saturating_sub(SETTLING).as_secs_f64())?;
+        let to = SeekTo::Time { time, track_id: Some(self.track) };
+        let base = self.format.tracks().iter().find(|track| track.id == self.track)?.time_base?;
+        guarded(|| self.format.seek(SeekMode::Accurate, to)).ok()?.ok()?;
+        self.decoder.reset();
+        // What a reader says of where it landed is not always where the next sound comes from.
+        self.first = None;
+        while self.first.is_none() && !self.ended {
+            self.packet();
+        }
+        let landed = base.calc_time(self.first?)?.as_secs_f64();
+        Duration::try_from_secs_f64(landed).ok().filter(|landed| *landed <= at)
     }
 
     /// Reads a recording from its beginning in a file that is open already, and may have no name on the disk. `path` is what
@@ -182,6 +233,7 @@ impl AudioFile {
             ready: Vec::new(),
             taken: 0,
             given_out: 0,
+            first: None,
             ended: false,
             failure: None,
         })
@@ -247,7 +299,12 @@ impl AudioFile {
                 Ok((buffer.spec().rate(), buffer.spec().channels().count()))
             });
             let reason = match decoded {
-                Ok(Ok((rate, channels))) => return self.take(rate, channels),
+                Ok(Ok((rate, channels))) => {
+                    if !self.interleaved.is_empty() {
+                        self.first.get_or_insert(packet.pts);
+                    }
+                    return self.take(rate, channels);
+                }
                 Ok(Err(Error::DecodeError(reason))) => reason.to_owned(),
                 Ok(Err(error)) => return self.end(Some(error.to_string())),
                 Err(panic) => return self.end(Some(panic)),

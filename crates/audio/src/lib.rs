@@ -1,15 +1,18 @@
-//! Sound into 16 kHz mono samples: microphone capture, resampling, file decoding; and which of it is speech.
+//! Sound into 16 kHz mono samples: microphone capture, resampling, file decoding; which of it is speech; and recordings
+//! played.
 //!
 //! *Units*: samples are `f32` of about -1 to 1, 16,000 a second, one channel, wherever no other rate is named.
 
 pub mod capture;
 pub mod file;
+mod playback;
 mod resample;
 mod voice;
 mod wav;
 
 pub use capture::{Capture, CaptureError, CaptureEvent, Device, devices};
 pub use file::{AudioFile, FileError};
+pub use playback::{Playback, PlaybackError, PlaybackEvent};
 pub use resample::Resampler;
 pub use voice::VoiceDetector;
 

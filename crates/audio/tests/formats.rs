@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use amanuensis_audio::AudioFile;
 
@@ -25,6 +26,9 @@ const FORMATS: &[(&str, &[&str])] = &[
     ("aac", &["-c:a", "aac"]),
 ];
 
+/// Samples by which a place that was gone to may be wrong: Matroska counts in milliseconds, and in blocks of Vorbis.
+const MOST_OFF: isize = 800;
+
 /// A format's own limits: the encoders refuse these rates.
 fn can_hold(format: &str, rate: u32) -> bool {
     match format {
@@ -39,7 +43,10 @@ fn source() -> PathBuf {
 }
 
 fn read(path: &Path) -> Vec<f32> {
-    let mut file = AudioFile::open(path).unwrap_or_else(|error| panic!("{error}"));
+    read_from(AudioFile::open(path).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn read_from(mut file: AudioFile) -> Vec<f32> {
     let mut samples = Vec::new();
     let mut piece = vec![0.0; 7_777];
     loop {
@@ -104,6 +111,14 @@ fn check(rate: u32, channels: usize) {
         assert!(best > 0.95, "{what}: correlation {best} at {lag}");
         assert!((-1..=frame as isize + 1).contains(&lag), "{what}: {lag} samples late");
         assert!(found.len().abs_diff(expected.len()) <= 800 + 2 * frame, "{what}: {} samples", found.len());
+        let later = read_from(AudioFile::open_at(&path, Duration::from_secs(5)).expect("it was read before"));
+        let same = |lag: &isize| correlation(&found[82_000..98_000], &later[2_000..18_800], *lag);
+        let lags = -MOST_OFF..=MOST_OFF;
+        let (lag, best) = lags.map(|lag| (lag, same(&lag))).max_by(|a, b| a.1.total_cmp(&b.1)).expect("lags");
+        println!("{what}: from 5 s on {best:.4} at {lag}");
+        assert!(best > 0.9, "{what}: from 5 s on {best} at {lag}");
+        let past_the_end = AudioFile::open_at(&path, Duration::from_secs(60)).expect("it was read before");
+        assert_eq!(read_from(past_the_end).len(), 0, "{what}");
         if let Some(duration) = duration {
             assert!((duration.as_secs_f64() - 11.0).abs() < 0.3, "{what}: says {duration:?}");
         }

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amanuensis_audio::{AudioFile, Capture, CaptureEvent};
+use amanuensis_audio::{AudioFile, Capture, CaptureEvent, Playback, PlaybackEvent};
 use amanuensis_test_support::{VirtualMicrophone, speak};
 
 /// Names the folder in which the recorder writes what it hears.
 const FOLDER: &str = "AMANUENSIS_TEST_RECORDING";
+/// Names what the recorder plays to itself, if anything.
+const PLAYED: &str = "AMANUENSIS_TEST_PLAYED";
 /// Bounds a hang; no test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,7 +24,16 @@ fn record(folder: &Path) {
     let capture = Capture::start(None).unwrap();
     let mut events = fs::File::create(folder.join("events")).unwrap();
     let mut samples = fs::File::create(folder.join("samples")).unwrap();
+    let (sender, played) = std::sync::mpsc::channel();
+    let _playback = std::env::var_os(PLAYED)
+        .map(|path| Playback::start(path.into(), Duration::from_secs(1), move |event| sender.send(event).unwrap()));
     loop {
+        for event in played.try_iter() {
+            match event {
+                PlaybackEvent::At(time) => writeln!(events, "at {}", time.as_millis()).unwrap(),
+                other => writeln!(events, "{other:?}").unwrap(),
+            }
+        }
         if folder.join("stop").exists() {
             capture.stop();
         }
@@ -55,10 +66,15 @@ struct Recorder {
 
 impl Recorder {
     fn start(test: &str, microphone: &VirtualMicrophone) -> Self {
+        Self::start_with(test, microphone, &[])
+    }
+
+    fn start_with(test: &str, microphone: &VirtualMicrophone, environment: &[(&str, &Path)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .envs(microphone.environment())
+            .envs(environment.iter().copied())
             .env(FOLDER, folder.path())
             .stdin(Stdio::null())
             .spawn()
@@ -166,4 +182,28 @@ fn a_microphone_that_was_pulled_out_is_heard_again_when_it_is_back() {
     let likeness = likeness(&read(&wav), &heard[before..]);
     assert!(likeness > 0.95 || recorder.events().contains("gap"), "{likeness}; {}", recorder.events());
     assert!(!recorder.events().contains("failed"), "{}", recorder.events());
+}
+
+#[test]
+fn a_recording_is_played_from_where_it_was_asked_for() {
+    let test = "a_recording_is_played_from_where_it_was_asked_for";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return record(&PathBuf::from(folder));
+    }
+    let Some(wav) = speak("Please send the report to the office before Friday.") else { return };
+    let Some(microphone) = VirtualMicrophone::start() else { return };
+    let mut recorder = Recorder::start_with(test, &microphone, &[(PLAYED, &*wav)]);
+    recorder.wait(|recorder| recorder.events().contains("Ended") || recorder.events().contains("Failed"));
+    std::thread::sleep(Duration::from_millis(300));
+    let (heard, events) = (recorder.stop(), recorder.events());
+    let likeness = likeness(&read(&wav)[16_000..], &heard);
+    println!("correlation {likeness:.4}");
+    let times: Vec<u64> = events.lines().filter_map(|line| line.strip_prefix("at ")?.parse().ok()).collect();
+    assert!(times.first().is_some_and(|time| (1_000..2_000).contains(time)), "{events}");
+    assert!(times.is_sorted() && times.len() > 5, "{events}");
+    if likeness < 0.95 {
+        println!("skipped: the sound server had too little time to be whole");
+        return;
+    }
+    assert!(events.contains("Ended"), "{events}");
 }
