@@ -2,13 +2,13 @@
 
 mod devices;
 mod doctor;
-mod format;
 mod generate;
 mod listen;
 mod models;
 mod serve;
 mod speech;
 mod transcribe;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -28,6 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Transcribe(transcribe::Arguments),
+    Watch(watch::Arguments),
     Listen(listen::Arguments),
     Serve(serve::Arguments),
     Models(models::Arguments),
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Command::Transcribe(arguments) => transcribe::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),

@@ -1,7 +1,6 @@
 //! `amanuensis transcribe`.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use amanuensis_audio::AudioFile;
 use amanuensis_engine::{Audio, Done, Engine, Event, Job, Priority, Request, RequestError};
+use amanuensis_export::{Format, Transcript};
 use amanuensis_whisper::{DecodeOptions, Segment};
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use crossbeam_channel::Select;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::format::{self, Format};
 use crate::speech::SpeechArguments;
 
 /// Write down what is said in recordings
@@ -31,9 +31,9 @@ pub struct Arguments {
     #[command(flatten)]
     speech: SpeechArguments,
     /// Form of the transcripts
-    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, short, value_name = "FORMAT", default_value = "txt", value_parser = formats())]
     format: Format,
-    /// Give every word its time; shown by the JSON format
+    /// Give every word its time; shown by the JSON format, and always used for subtitles
     #[arg(long)]
     word_timestamps: bool,
     /// Write each transcript into a file of its own in this folder, not to standard output
@@ -44,13 +44,35 @@ pub struct Arguments {
     jobs: u8,
 }
 
+/// The formats with what `--help` says about each.
+pub fn formats() -> impl clap::builder::TypedValueParser<Value = Format> {
+    let values = Format::ALL.map(|format| {
+        let help = match format {
+            Format::Text => "The words, a line for each stretch of speech, as they come",
+            Format::Srt => "SubRip subtitles",
+            Format::Vtt => "WebVTT subtitles",
+            Format::Markdown => "Paragraphs with their times",
+            Format::Docx => "A document for Word or LibreOffice",
+            Format::Csv => "A table: start and end in seconds, text",
+            Format::Json => "One object a line: text, times, probabilities, and where the time went",
+        };
+        let value = PossibleValue::new(format.ending()).help(help);
+        if format == Format::Text { value.alias("text") } else { value }
+    });
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Format>())
+}
+
 /// Transcribes the files in the order given. What is wrong with one does not keep the others back.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.output.is_none() && arguments.files.len() > 1 && matches!(arguments.format, Format::Srt | Format::Vtt)
-    {
-        bail!(
-            "subtitles of several recordings cannot share one output; add --output FOLDER, or give one file at a time"
-        );
+    if arguments.output.is_none() {
+        match arguments.format {
+            Format::Docx => bail!("a document cannot be shown on a terminal; add --output FOLDER"),
+            Format::Srt | Format::Vtt | Format::Csv if arguments.files.len() > 1 => bail!(
+                "{} of several recordings cannot share one output; add --output FOLDER, or give one file at a time",
+                if arguments.format == Format::Csv { "tables" } else { "subtitles" }
+            ),
+            _ => {}
+        }
     }
     if let Some(folder) = &arguments.output {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -158,7 +180,8 @@ impl Batch<'_> {
     /// Hands a file to the engine. An error is about the engine; what is wrong with the file is its outcome.
     fn submit(&mut self, path: &Path) -> anyhow::Result<Recording> {
         if let Some(taken) = self.target(path).filter(|target| target.exists()) {
-            return Ok(Recording::failed(path, is_taken(&taken)));
+            let taken = amanuensis_export::WriteError::Taken { path: taken };
+            return Ok(Recording::failed(path, taken.to_string()));
         }
         let file = match AudioFile::open(path) {
             Ok(file) => file,
@@ -168,7 +191,8 @@ impl Batch<'_> {
             Some(engine) => engine,
             none => none.insert(self.arguments.speech.model.engine()?),
         };
-        let word_timestamps = self.arguments.word_timestamps;
+        let subtitles = matches!(self.arguments.format, Format::Srt | Format::Vtt);
+        let word_timestamps = self.arguments.word_timestamps || subtitles;
         let options = self.arguments.speech.options(DecodeOptions { word_timestamps, ..DecodeOptions::default() });
         let progress = (Duration::ZERO, file.duration());
         let priority = Priority::Interactive;
@@ -198,9 +222,13 @@ impl Batch<'_> {
             return Ok(());
         };
         let mut failure = outcome.as_ref().err().cloned();
-        let written = || format.write(&name, &recording.segments, outcome.as_ref().map_err(String::as_str));
+        let outcome = outcome.as_ref().map_err(String::as_str);
+        let written = || format.render(&Transcript { recording: &name, segments: &recording.segments, outcome });
         match self.target(&recording.path) {
-            Some(target) if was_read => failure = failure.or(save(&target, &written()).err()),
+            Some(target) if was_read => {
+                let saved = amanuensis_export::write_new(&target, &written());
+                failure = failure.or(saved.err().map(|error| error.to_string()));
+            }
             None if *format == Format::Json || (*format != Format::Text && was_read) => self.print(&written())?,
             _ => {}
         }
@@ -223,15 +251,15 @@ impl Batch<'_> {
             text += &format!("{gap}==> {} <==\n", recording.path.display());
             self.total.headings += 1;
         }
-        text.extend(recording.segments[recording.printed.unwrap_or(0)..].iter().map(format::line));
+        text.extend(recording.segments[recording.printed.unwrap_or(0)..].iter().map(amanuensis_export::line));
         recording.printed = Some(recording.segments.len());
-        if text.is_empty() { Ok(()) } else { self.print(&text) }
+        if text.is_empty() { Ok(()) } else { self.print(text.as_bytes()) }
     }
 
-    fn print(&self, text: &str) -> std::io::Result<()> {
+    fn print(&self, text: &[u8]) -> std::io::Result<()> {
         self.bar.suspend(|| {
             let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes())?;
+            out.write_all(text)?;
             out.flush()
         })
     }
@@ -258,19 +286,6 @@ impl Batch<'_> {
 /// A bar that shows nothing until there is something to show. On anything but a terminal it never shows.
 fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(ProgressStyle::with_template("").expect("BUG: nothing is well formed"))
-}
-
-/// Writes a transcript into a new file, or says why not.
-fn save(target: &Path, text: &str) -> Result<(), String> {
-    let written = File::create_new(target).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => is_taken(target),
-        _ => format!("cannot write {}: {error}", target.display()),
-    })
-}
-
-fn is_taken(target: &Path) -> String {
-    format!("{} is there already and was left as it is; choose another folder for --output", target.display())
 }
 
 /// Figures about all files.
@@ -319,15 +334,5 @@ mod tests {
             "2 of 3 recordings transcribed: 60.0 s of sound in 6.0 s, 10.0 times as fast as it was spoken \
              (realtime factor 0.100), on cpu (int8)"
         );
-    }
-
-    #[test]
-    fn a_transcript_is_never_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("talk.srt");
-        save(&target, "one").unwrap();
-        let sentence = save(&target, "two").unwrap_err();
-        assert!(sentence.contains("talk.srt is there already"), "{sentence}");
-        assert_eq!(std::fs::read_to_string(target).unwrap(), "one");
     }
 }

@@ -125,6 +125,14 @@ fn every_format_is_what_it_says() {
         times(lines.next().unwrap(), '.');
         assert!(!lines.next().unwrap().is_empty());
     }
+    let csv = out(&transcribe(&[wav, "--format", "csv"]));
+    assert!(csv.starts_with("start,end,text\r\n") && csv.lines().count() > 1, "{csv}");
+    assert_understood(SAID, &out(&transcribe(&[wav, "--format", "md"])));
+    let folder = tempfile::tempdir().unwrap();
+    let output = transcribe(&[wav, "--format", "docx", "--output", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", err(&output));
+    let written = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    assert!(fs::read(written).unwrap().starts_with(b"PK"));
 }
 
 #[test]
@@ -270,13 +278,15 @@ fn wrong_flags_are_refused_before_anything_is_done() {
         &["a.wav", "--language", "klingon"][..],
         &["a.wav", "--beam-size", "0"],
         &["a.wav", "--jobs", "0"],
-        &["a.wav", "--format", "docx"],
+        &["a.wav", "--format", "odt"],
         &[],
     ] {
         assert_eq!(transcribe(arguments).status.code(), Some(2), "{arguments:?}");
     }
     let output = transcribe(&["a.wav", "b.wav", "--format", "srt"]);
     assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("--output FOLDER"), "{}", err(&output));
+    let output = transcribe(&["a.wav", "--format", "docx"]);
     assert!(err(&output).contains("--output FOLDER"), "{}", err(&output));
 }
 

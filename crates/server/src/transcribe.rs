@@ -4,8 +4,9 @@ use std::convert::Infallible;
 
 use amanuensis_audio::{AudioFile, FileError};
 use amanuensis_engine::{Done, Engine, Event, Priority, RequestError};
+use amanuensis_export::subtitles;
 use amanuensis_whisper::languages::LANGUAGES;
-use amanuensis_whisper::{DecodeError, DecodeOptions, Task, subtitles};
+use amanuensis_whisper::{DecodeError, DecodeOptions, Task};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -195,8 +196,8 @@ impl Ask {
                 Json(VerboseTranscription::of(done, self.task, self.segments, self.words)).into_response()
             }
             Format::Text => (transcript.text() + "\n").into_response(),
-            Format::Srt => subtitles::srt(&transcript.segments).into_response(),
-            Format::Vtt => subtitles::vtt(&transcript.segments).into_response(),
+            Format::Srt => subtitles::srt(&subtitles::whole(&transcript.segments)).into_response(),
+            Format::Vtt => subtitles::vtt(&subtitles::whole(&transcript.segments)).into_response(),
         }
     }
 }

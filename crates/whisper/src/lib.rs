@@ -9,7 +9,6 @@ pub mod decode;
 pub mod dims;
 pub mod languages;
 pub mod sequence;
-pub mod subtitles;
 pub mod tokenizer;
 pub mod transcript;
 pub mod units;

@@ -23,6 +23,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-engine", 3),
     ("amanuensis-backends", 3),
     ("amanuensis-dictation", 4),
+    ("amanuensis-export", 4),
+    ("amanuensis-folders", 5),
     ("amanuensis-server", 5),
     ("amanuensis-app", 6),
     ("amanuensis-cli", 6),

@@ -1,54 +1,16 @@
-//! Transcripts as they are written out.
-
 use std::time::Duration;
 
 use amanuensis_engine::Done;
-use amanuensis_whisper::{Segment, subtitles};
-use clap::ValueEnum;
+use amanuensis_whisper::{Segment, Word};
 use serde::Serialize;
 
-/// In what form transcripts are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// The words, a line for each stretch of speech, as they come
-    Text,
-    /// One object a line: text, times, probabilities, and where the time went
-    Json,
-    /// SubRip subtitles
-    Srt,
-    /// WebVTT subtitles
-    Vtt,
-}
+use crate::Transcript;
 
-impl Format {
-    /// Ending of files in this form.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Self::Text => "txt",
-            Self::Json => "json",
-            Self::Srt => "srt",
-            Self::Vtt => "vtt",
-        }
-    }
-
-    /// A recording's transcript in this form, as far as it went.
-    pub fn write(self, recording: &str, segments: &[Segment], outcome: Result<&Done, &str>) -> String {
-        match self {
-            Self::Text => segments.iter().map(line).collect(),
-            Self::Json => {
-                let report = Report::new(recording, segments, outcome);
-                let json = serde_json::to_string(&report).expect("BUG: numbers and strings always have a JSON form");
-                format!("{json}\n")
-            }
-            Self::Srt => subtitles::srt(segments),
-            Self::Vtt => subtitles::vtt(segments),
-        }
-    }
-}
-
-/// A segment's words as a line.
-pub fn line(segment: &Segment) -> String {
-    format!("{}\n", segment.text.trim())
+/// The transcript as one object in a line.
+pub fn report(transcript: &Transcript<'_>) -> String {
+    let json =
+        serde_json::to_string(&Report::new(transcript)).expect("BUG: numbers and strings always have a JSON form");
+    format!("{json}\n")
 }
 
 #[derive(Serialize)]
@@ -97,7 +59,8 @@ struct TimingsReport {
 }
 
 impl<'a> Report<'a> {
-    fn new(recording: &'a str, segments: &'a [Segment], outcome: Result<&'a Done, &'a str>) -> Self {
+    fn new(transcript: &Transcript<'a>) -> Self {
+        let Transcript { recording, segments, outcome } = *transcript;
         let done = outcome.ok();
         Self {
             recording,
@@ -135,7 +98,7 @@ impl<'a> SegmentReport<'a> {
 }
 
 impl<'a> WordReport<'a> {
-    fn new(word: &'a amanuensis_whisper::Word) -> Self {
+    fn new(word: &'a Word) -> Self {
         Self {
             start_s: seconds(word.start),
             end_s: seconds(word.end),
