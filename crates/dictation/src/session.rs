@@ -86,6 +86,7 @@ enum Order {
     ChooseMicrophone(Option<String>),
     KeepBetween(Between),
     UseEngine(Engine),
+    Rest,
     Change(Box<(Rules, DecodeOptions, TextRules)>),
 }
 
@@ -97,7 +98,7 @@ impl Session {
         let mut machine = Machine::new(setup.rules);
         machine.keep_between(Duration::ZERO, setup.between);
         let worker = Worker {
-            engine,
+            engine: Some(engine),
             options: prompted(setup.options, &setup.text),
             text: setup.text,
             machine,
@@ -152,6 +153,12 @@ impl Session {
         self.order(Order::UseEngine(engine));
     }
 
+    /// Lets go of the engine, so that its memory can be given back. What is asked from now on waits for another one; sound is
+    /// recorded all the same.
+    pub fn rest(&self) {
+        self.order(Order::Rest);
+    }
+
     /// Goes by these from now on, in the middle of a take too. Text that was told before stays as it is.
     pub fn change(&self, rules: Rules, options: DecodeOptions, text: TextRules) {
         self.order(Order::Change(Box::new((rules, options, text))));
@@ -176,7 +183,8 @@ impl Drop for Session {
 }
 
 struct Worker {
-    engine: Engine,
+    /// None while the session rests.
+    engine: Option<Engine>,
     options: DecodeOptions,
     text: TextRules,
     machine: Machine,
@@ -240,14 +248,17 @@ impl Worker {
                 self.options = prompted(options, &text);
                 self.text = text;
             }
-            Order::UseEngine(engine) => {
-                let before = std::mem::replace(&mut self.engine, engine);
-                // If this was its last handle, it ends its threads first, which may take a window's time.
-                let dropped = std::thread::Builder::new().name("end engine".to_owned()).spawn(move || drop(before));
-                if let Err(error) = dropped {
-                    tracing::warn!(%error, "the engine was ended while sound waited");
-                }
-            }
+            Order::UseEngine(engine) => self.replace_engine(Some(engine)),
+            Order::Rest => self.replace_engine(None),
+        }
+    }
+
+    fn replace_engine(&mut self, engine: Option<Engine>) {
+        let before = std::mem::replace(&mut self.engine, engine);
+        // If this was its last handle, it ends its threads first, which may take a window's time.
+        let dropped = std::thread::Builder::new().name("end engine".to_owned()).spawn(move || drop(before));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, "the engine was ended while sound waited");
         }
     }
 
@@ -367,11 +378,17 @@ impl Worker {
     }
 
     fn look(&mut self, id: LookId, samples: Vec<f32>) {
+        let Some(engine) = &self.engine else {
+            self.machine.answered(self.now, id, Err(NoAnswer::Busy));
+            return;
+        };
         let mut options = self.options.clone();
+        // The setting is for models that know several languages; others know English only, and would refuse the rest.
+        options.language.take_if(|_| !engine.dims().is_multilingual());
         // A model that has lost its way would fill the window, while the speaker waits.
         options.max_tokens.get_or_insert(LEAST_TOKENS + samples.len() * TOKENS_PER_SECOND / SAMPLE_RATE as usize);
         let request = Request { audio: Audio::Samples(samples), priority: Priority::Live, options, deadline: None };
-        match self.engine.submit(request) {
+        match engine.submit(request) {
             Ok(job) => self.asked = Some((id, job)),
             Err(SubmitError::Busy { .. }) => self.machine.answered(self.now, id, Err(NoAnswer::Busy)),
             Err(error @ SubmitError::ShuttingDown) => {

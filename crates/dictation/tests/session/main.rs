@@ -8,6 +8,7 @@ use amanuensis_audio::{AudioFile, CaptureError, CaptureEvent};
 use amanuensis_dictation::text::Replacement;
 use amanuensis_dictation::{Between, Event, Keep, Outcome, Rules, Session, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Shutdown};
+use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::Receiver;
 use fake::{Feed, Gate};
 
@@ -347,6 +348,32 @@ fn another_engine_answers_what_the_first_left_open() {
     feed.play(&speech);
     bench.session.stop();
     assert!(bench.words("b") > 2);
+}
+
+#[test]
+fn a_session_that_rests_records_and_the_next_engine_answers() {
+    let Some(speech) = speech() else { return };
+    let mut bench = Bench::new(fake::engine("a", &Gate::default()), Rules::default());
+    bench.session.rest();
+    let feed = bench.begin();
+    feed.play(&speech);
+    bench.session.stop();
+    bench.wait(|event| matches!(event, Event::Stopped { .. }));
+    bench.session.use_engine(fake::engine("b", &Gate::default()));
+    assert!(bench.words("b") > 2);
+    assert!(!bench.seen.iter().any(|event| matches!(event, Event::Live { .. })), "nobody was there to be asked");
+}
+
+#[test]
+fn a_model_for_english_only_is_not_asked_for_another_language() {
+    let Some(speech) = speech() else { return };
+    let mut bench = Bench::new(fake::engine("a", &Gate::default()), Rules::default());
+    let Setup { rules, options, text, .. } = Setup::default();
+    bench.session.change(rules, DecodeOptions { language: Some("de".to_owned()), ..options }, text);
+    let feed = bench.begin();
+    feed.play(&speech);
+    bench.session.stop();
+    assert!(bench.words("a") > 2);
 }
 
 #[test]
