@@ -18,6 +18,13 @@ const COMMANDS: &[&str] = &[
     "import_settings",
     "export_settings",
     "copy_token",
+    "watch_models",
+    "download_model",
+    "pause_model",
+    "discard_model",
+    "delete_model",
+    "add_model",
+    "dismiss_models",
 ];
 
 fn main() {

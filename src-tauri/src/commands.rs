@@ -8,7 +8,7 @@ use gtk::prelude::{FileChooserExt as _, FileExt as _, NativeDialogExtManual as _
 use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager as _, State, WebviewWindow};
 
-use crate::desk::{Desk, Message, Order};
+use crate::desk::{Desk, Message, ModelOrder, Order};
 use crate::wire::Update;
 
 /// Begins to send everything that changes to `updates`.
@@ -94,6 +94,50 @@ pub fn copy_token(desk: State<'_, Desk>) {
 #[tauri::command]
 pub fn choose_files(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
     ask_for_files(app, window, title, Asked::Several, |files| Some(Message::Open(files)))
+}
+
+/// Whether the page shows the models.
+#[tauri::command]
+pub fn watch_models(desk: State<'_, Desk>, watched: bool) {
+    desk.send(Message::Models(ModelOrder::Watch(watched)));
+}
+
+/// Begins a download, or goes on with one.
+#[tauri::command]
+pub fn download_model(desk: State<'_, Desk>, name: String) {
+    desk.send(Message::Models(ModelOrder::Download(name)));
+}
+
+/// Ends a download; what is here is kept.
+#[tauri::command]
+pub fn pause_model(desk: State<'_, Desk>, name: String) {
+    desk.send(Message::Models(ModelOrder::Pause(name)));
+}
+
+/// Ends a download; what is here is thrown away.
+#[tauri::command]
+pub fn discard_model(desk: State<'_, Desk>, name: String) {
+    desk.send(Message::Models(ModelOrder::Discard(name)));
+}
+
+/// Deletes a model of the user's.
+#[tauri::command]
+pub fn delete_model(desk: State<'_, Desk>, name: String) {
+    desk.send(Message::Models(ModelOrder::Delete(name)));
+}
+
+/// Opens the desktop's file dialog; the model that is chosen there is added.
+#[tauri::command]
+pub fn add_model(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
+    ask_for_files(app, window, title, Asked::One, |files| {
+        Some(Message::Models(ModelOrder::Add(files.into_iter().next()?)))
+    })
+}
+
+/// The user has read what went wrong with a model.
+#[tauri::command]
+pub fn dismiss_models(desk: State<'_, Desk>) {
+    desk.send(Message::Models(ModelOrder::Dismiss));
 }
 
 /// Opens the desktop's file dialog; the settings in what is chosen there are taken.

@@ -4,6 +4,7 @@
 //! page has to know leaves through the [`Outbox`].
 
 mod files;
+mod models;
 mod outbox;
 mod performance;
 mod settings;
@@ -24,6 +25,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
 use files::{FileId, Files};
+pub use models::Order as ModelOrder;
+use models::{Models, Rest};
 use outbox::Outbox;
 pub use outbox::Page;
 use performance::Gauge;
@@ -60,6 +63,8 @@ pub enum Message {
     DismissNotice,
     /// The page shows, or no longer shows, what the machine does.
     WatchPerformance(bool),
+    /// Something is to be done about the models, or was.
+    Models(ModelOrder),
     /// Something is to be done about the settings.
     Settings(Order),
     /// The local API was started or ended.
@@ -157,6 +162,8 @@ struct State {
     /// The other end, for the session.
     listener: Sender<Event>,
     engine: Option<Engine>,
+    models: Models,
+    rest: Rest,
     /// A start that was asked for before the model was read.
     start_when_ready: bool,
     /// A thread is looking for microphones.
@@ -182,6 +189,8 @@ impl State {
             listener,
             dictation,
             files: Files::new(inbox.clone()),
+            models: Models::new(inbox.clone()),
+            rest: Rest::default(),
             inbox,
             outbox: Outbox::default(),
             view: View {
@@ -217,9 +226,10 @@ impl State {
                 self.files.advance(now);
             }
             self.look_at_performance(now);
+            self.rest_if_idle(now);
             self.send_news(now);
             let look = self.next_look.filter(|_| self.outbox.watched());
-            let due = self.outbox.due(now).into_iter().chain(self.files.due()).chain(look).min();
+            let due = self.outbox.due(now).into_iter().chain(self.files.due()).chain(look).chain(self.rest.due()).min();
             let alarm = due.map_or_else(crossbeam_channel::never, crossbeam_channel::at);
             crossbeam_channel::select! {
                 recv(messages) -> message => match message {
@@ -252,10 +262,12 @@ impl State {
             Message::Subscribe(page) => {
                 // A new page shows dictations at first.
                 self.next_look = None;
+                self.models.show(false);
                 self.outbox.subscribe(page);
             }
             Message::Visible(visible) => {
                 self.outbox.set_visible(visible);
+                self.models.tell_again();
                 self.look_for_microphones();
             }
             Message::Focused => self.look_for_microphones(),
@@ -284,6 +296,7 @@ impl State {
                 }
             }
             Message::ChooseMicrophone(id) => self.choose_microphone(id),
+            Message::Models(order) => self.about_models(order),
             Message::Settings(order) => self.settle(order),
             Message::Served(served) => self.served(served),
             Message::DropFile(id) => self.files.drop_file(id),
@@ -306,6 +319,7 @@ impl State {
 
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
+        self.tell_of_models();
         let Self { outbox, view, takes, files, chosen, .. } = self;
         view.files = files.shown();
         outbox.show(view);

@@ -118,6 +118,13 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::import_settings,
             commands::export_settings,
             commands::copy_token,
+            commands::watch_models,
+            commands::download_model,
+            commands::pause_model,
+            commands::discard_model,
+            commands::delete_model,
+            commands::add_model,
+            commands::dismiss_models,
         ])
         .on_window_event(|window, event| {
             if let Some(message) = message_of(event) {

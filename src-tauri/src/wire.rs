@@ -2,10 +2,12 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod models;
 mod settings;
 
 use serde::Serialize;
 
+pub use models::{Models, ShelfModel, ShelfState};
 pub use settings::{Api, Choices};
 
 /// One message to the page. Text is sent as it grows, never again as a whole while the page is watching:
@@ -56,6 +58,11 @@ pub enum Update {
     Performance {
         /// The figures.
         performance: Performance,
+    },
+    /// The models, while the page shows them.
+    Models {
+        /// All of them.
+        models: Models,
     },
     /// The settings, or what became of them, changed.
     Settings {

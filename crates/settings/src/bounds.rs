@@ -73,6 +73,7 @@ impl Settings {
         choice("insertion.way", self.insertion.way.as_ref(), 40)?;
         choice("shortcut.keys", self.shortcut.keys.as_ref(), 60)?;
         choice("model.name", self.model.name.as_ref(), 4096)?;
+        number("model.restMinutes", self.model.rest_minutes, 1..=1440, "minutes")?;
         number("server.port", Some(self.server.port), 1024..=65535, "")?;
         number("history.keepDays", self.history.keep_days, 1..=3650, "days")?;
         number("history.mostGb", self.history.most_gb, 1..=1000, "gigabytes")?;

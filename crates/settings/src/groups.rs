@@ -219,6 +219,15 @@ pub struct Model {
     pub device: DevicePolicy,
     /// How the NPU computes.
     pub npu_format: NpuFormat,
+    /// Minutes without a request after which the model's memory is given back; none for never. 1 to 1440.
+    pub rest_minutes: Option<u16>,
+}
+
+impl Model {
+    /// Whether what is opened by these settings would do for the others too.
+    pub fn opens_as(&self, other: &Self) -> bool {
+        (&self.name, self.device, self.npu_format) == (&other.name, other.device, other.npu_format)
+    }
 }
 
 /// Which device encodes. All else is the CPU's.

@@ -52,12 +52,13 @@ impl Outbox {
 
     /// Takes an update other than a view. It stands for older ones that it makes void.
     pub fn push(&mut self, update: Update) {
-        if !self.watched() || self.afresh {
+        if !self.takes_news() {
             return;
         }
         match &update {
             Update::Level { .. } => self.news.retain(|old| !matches!(old, Update::Level { .. })),
             Update::Performance { .. } => self.news.retain(|old| !matches!(old, Update::Performance { .. })),
+            Update::Models { .. } => self.news.retain(|old| !matches!(old, Update::Models { .. })),
             Update::Settings { .. } => self.news.retain(|old| !matches!(old, Update::Settings { .. })),
             Update::Live { take, .. } | Update::Text { take, .. } => {
                 self.news.retain(|old| !matches!(old, Update::Live { take: other, .. } if other == take));
@@ -78,6 +79,11 @@ impl Outbox {
             Update::View { .. } | Update::Texts { .. } => {}
         }
         self.news.push(update);
+    }
+
+    /// Whether what is pushed will arrive: a page that has to be told everything is told all of it first.
+    pub fn takes_news(&self) -> bool {
+        self.watched() && !self.afresh
     }
 
     /// When [`flush`](Self::flush) should be called; never, if there is nothing to say.

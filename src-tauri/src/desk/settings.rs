@@ -96,6 +96,21 @@ impl Chosen {
         Update::Settings { choices }
     }
 
+    /// Whether a model is being read, and the name by which it was chosen; none is the one installed last.
+    pub fn opening(&self) -> Option<Option<&str>> {
+        self.opening.as_ref().map(|model| model.name.as_deref())
+    }
+
+    /// A model that cannot be used is not chosen any more, but the one that works.
+    fn take_back(&mut self, opened: &file::Model, works: &str) {
+        if opened.name.is_some() && opened.opens_as(&self.settings.model) && opened.name.as_deref() != Some(works) {
+            self.settings.model.name = Some(works.to_owned());
+            if let Err(cause) = self.store.save(&self.settings) {
+                tracing::warn!(%cause, "a model that cannot be used is still chosen in the file");
+            }
+        }
+    }
+
     /// A session's setup.
     pub fn setup(&self) -> Setup {
         let (rules, options, text) = manner(&self.settings);
@@ -168,7 +183,7 @@ impl State {
                 session.keep_between(between(settings));
             }
         }
-        if settings.model != before.model {
+        if !settings.model.opens_as(&before.model) {
             self.open_model();
         }
         self.serve();
@@ -191,14 +206,22 @@ impl State {
         match result {
             Ok(loaded) => self.use_model(loaded),
             // The one before goes on.
-            Err(message) if self.engine.is_some() => self.view.notice = Some(error(message)),
+            Err(message) if self.engine.is_some() => {
+                self.view.notice = Some(error(message));
+                if let (Some(opened), Model::Ready { name, .. }) = (&opened, &self.view.model) {
+                    self.chosen.take_back(opened, name);
+                }
+            }
             Err(message) => {
+                // It may have rested, and then waits for an engine that will not come.
+                self.session = None;
+                (self.view.phase, self.view.writing) = (Phase::Idle, 0);
                 self.view.model = Model::Failed { message };
                 self.start_when_ready = false;
                 self.fail_files_without_model();
             }
         }
-        if opened.is_some_and(|opened| opened != self.chosen.settings.model) {
+        if opened.is_some_and(|opened| !opened.opens_as(&self.chosen.settings.model)) {
             self.open_model();
         }
         self.serve();

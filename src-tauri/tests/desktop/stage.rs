@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use amanuensis_settings::{Settings, Store};
 use amanuensis_test_support::{Program, VirtualMicrophone, found};
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
@@ -55,6 +56,8 @@ pub struct Setting<'a> {
     pub environment: Vec<(&'static str, String)>,
     /// Whether there is no microphone.
     pub deaf: bool,
+    /// Nothing is set, as before the app was ever started.
+    pub first_start: bool,
 }
 
 impl Stage {
@@ -89,6 +92,12 @@ impl Stage {
         // For pictures of the dark look.
         environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
         environment.extend(microphone.environment());
+        if !setting.first_start {
+            let mut settings = Settings::default();
+            settings.interface.guided = true;
+            let store = Store::at(folder.path().join("config/amanuensis/settings.json"));
+            store.save(&settings).expect("settings can be written");
+        }
         environment.extend(setting.environment);
 
         let mut display = Command::new("Xvfb");

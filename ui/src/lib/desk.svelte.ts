@@ -1,4 +1,4 @@
-import type { Backend, Choices, Performance, Settings, Take, Update, View } from './backend';
+import type { Backend, Choices, Models, Performance, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -11,11 +11,16 @@ export class Desk {
   files: Record<number, string> = $state({});
   level = $state(0);
   performance: Performance | undefined = $state.raw();
+  /** As they were when they were last shown. */
+  models: Models | undefined = $state.raw();
   /** Load of each stage, a second a row, the newest last. */
   loads: number[][] = $state.raw([]);
 
   /** The settings, and what became of them. */
   choices: Choices | undefined = $state.raw();
+
+  /** The guide was asked for. It also comes by itself, until it was gone through or skipped once. */
+  guiding = $state(false);
 
   constructor(readonly backend: Backend) {}
 
@@ -58,6 +63,9 @@ export class Desk {
         return;
       case 'settings':
         this.choices = update.choices;
+        return;
+      case 'models':
+        this.models = update.models;
         return;
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);

@@ -12,11 +12,14 @@ export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
 export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
+export type { Models } from './wire/Models';
 export type { Notice } from './wire/Notice';
 export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
 export type { Replacement } from './wire/Replacement';
 export type { Settings } from './wire/Settings';
+export type { ShelfModel } from './wire/ShelfModel';
+export type { ShelfState } from './wire/ShelfState';
 export type { Span } from './wire/Span';
 export type { Take } from './wire/Take';
 export type { Theme } from './wire/Theme';
@@ -30,6 +33,18 @@ export interface Backend {
   watch(visible: boolean): Promise<void>;
   /** Whether the page shows what the machine does: it is not measured otherwise. */
   watchPerformance(watched: boolean): Promise<void>;
+  /** Whether the page shows the models: they are not looked at otherwise. */
+  watchModels(watched: boolean): Promise<void>;
+  /** Begins a download, or goes on with one. */
+  downloadModel(name: string): Promise<void>;
+  pauseModel(name: string): Promise<void>;
+  /** Ends a download and throws away what is here. */
+  discardModel(name: string): Promise<void>;
+  deleteModel(name: string): Promise<void>;
+  /** Opens the system's file dialog. */
+  addModel(title: string): Promise<void>;
+  /** What went wrong with a model was read. */
+  dismissModels(): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws away what is being recorded. */

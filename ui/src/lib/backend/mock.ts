@@ -1,4 +1,5 @@
 import type { Backend } from '.';
+import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
 import type { Performance } from './wire/Performance';
 import type { Settings } from './wire/Settings';
@@ -19,7 +20,7 @@ const DEFAULTS: Settings = {
   },
   insertion: { automatic: true, way: null, restoreClipboard: true },
   shortcut: { keys: 'Ctrl+Alt+Space', mode: 'toggle' },
-  model: { name: null, device: 'auto', npuFormat: 'bfp16' },
+  model: { name: null, device: 'auto', npuFormat: 'bfp16', restMinutes: null },
   server: { on: false, port: 9050, withoutToken: false },
   history: { on: true, keepAudio: true, keepDays: null, mostGb: 5 },
   files: { watchedFolder: null, format: 'txt' },
@@ -57,6 +58,7 @@ export class MockBackend implements Backend {
     spoken: ['en', 'de', 'fr', 'ja'],
     version: '0.1.0 (built from source)',
   };
+  readonly #shelf = new MockShelf((models) => this.say({ kind: 'models', models }));
   /** What was copied last. */
   copied: string | undefined;
 
@@ -83,6 +85,34 @@ export class MockBackend implements Backend {
   async watchPerformance(watched: boolean): Promise<void> {
     clearInterval(this.#measuring);
     if (watched) this.#measuring = setInterval(() => this.say({ kind: 'performance', performance: this.#measure() }), 1000);
+  }
+
+  async watchModels(watched: boolean): Promise<void> {
+    this.#shelf.watch(watched);
+  }
+
+  async downloadModel(name: string): Promise<void> {
+    this.#shelf.download(name);
+  }
+
+  async pauseModel(name: string): Promise<void> {
+    this.#shelf.pause(name);
+  }
+
+  async discardModel(name: string): Promise<void> {
+    this.#shelf.set(name, { kind: 'available' });
+  }
+
+  async deleteModel(name: string): Promise<void> {
+    this.#shelf.set(name, { kind: 'available' });
+  }
+
+  async addModel(_title: string): Promise<void> {
+    this.#shelf.fail('The file letter.bin is not a Whisper model: it does not begin as a ggml file. Choose a ggml .bin file or a Hugging Face folder.');
+  }
+
+  async dismissModels(): Promise<void> {
+    this.#shelf.fail(null);
   }
 
   async start(): Promise<void> {
@@ -158,6 +188,20 @@ export class MockBackend implements Backend {
     const { on, port } = settings.server;
     this.#choose({ settings, api: on ? { kind: 'on', address: `http://127.0.0.1:${port}/v1` } : { kind: 'off' } });
     this.show({ microphone: settings.dictation.microphone });
+    const { name } = settings.model;
+    if (name !== null && this.#view.model.kind === 'ready' && this.#view.model.name !== name) this.#useModel(name);
+  }
+
+  #useModel(name: string): void {
+    this.#shelf.use(name, () => {
+      const demo = name === 'amanuensis-demo.en';
+      this.show({ model: { kind: 'ready', name, demo, device: 'CPU, AVX2, 8-bit weights', fallback: null } });
+    });
+  }
+
+  /** As if the app had never been started. */
+  async firstStart(): Promise<void> {
+    await this.changeSettings({ ...DEFAULTS, interface: { ...DEFAULTS.interface, guided: false } });
   }
 
   async restoreSettings(): Promise<void> {

@@ -15,6 +15,27 @@ export class TauriBackend implements Backend {
   watchPerformance(watched: boolean): Promise<void> {
     return invoke('watch_performance', { watched });
   }
+  watchModels(watched: boolean): Promise<void> {
+    return invoke('watch_models', { watched });
+  }
+  downloadModel(name: string): Promise<void> {
+    return invoke('download_model', { name });
+  }
+  pauseModel(name: string): Promise<void> {
+    return invoke('pause_model', { name });
+  }
+  discardModel(name: string): Promise<void> {
+    return invoke('discard_model', { name });
+  }
+  deleteModel(name: string): Promise<void> {
+    return invoke('delete_model', { name });
+  }
+  addModel(title: string): Promise<void> {
+    return invoke('add_model', { title });
+  }
+  dismissModels(): Promise<void> {
+    return invoke('dismiss_models');
+  }
   start(): Promise<void> {
     return invoke('start');
   }

@@ -30,3 +30,23 @@ export function milliseconds(ms: number): string {
 export function mebibytes(value: number): string {
   return `${brief(value)} MiB`;
 }
+
+/** A file's length in 10^6 bytes, in the unit that file managers show. */
+export function megabytes(value: number): string {
+  const large = value >= 1000;
+  const digits = large ? 2 : 0;
+  return new Intl.NumberFormat(language.current, {
+    style: 'unit',
+    unit: large ? 'gigabyte' : 'megabyte',
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(large ? value / 1000 : value);
+}
+
+/** How long something will take, as roughly as it is known. */
+export function timeLeft(seconds: number): string {
+  const long = seconds >= 90;
+  return new Intl.NumberFormat(language.current, { style: 'unit', unit: long ? 'minute' : 'second', maximumFractionDigits: 0 }).format(
+    long ? seconds / 60 : seconds,
+  );
+}

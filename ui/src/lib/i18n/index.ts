@@ -5,13 +5,15 @@ import { about } from './words/about';
 import { app } from './words/app';
 import { dictate } from './words/dictate';
 import { files } from './words/files';
+import { guide } from './words/guide';
+import { models } from './words/models';
 import { performance } from './words/performance';
 import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
-export { mebibytes, milliseconds, number, percent, plural } from './format';
+export { brief, mebibytes, megabytes, milliseconds, number, percent, plural, timeLeft } from './format';
 
-const parts = { about, app, dictate, files, performance, settings };
+const parts = { about, app, dictate, files, guide, models, performance, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

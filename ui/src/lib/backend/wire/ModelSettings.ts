@@ -17,4 +17,8 @@ device: DevicePolicy,
 /**
  * How the NPU computes.
  */
-npuFormat: NpuFormat, };
+npuFormat: NpuFormat, 
+/**
+ * Minutes without a request after which the model's memory is given back; none for never. 1 to 1440.
+ */
+restMinutes: number | null, };
