@@ -13,5 +13,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
+  // No test waits so long; it bounds a hang, on a machine that does other things too.
   test: { environment: 'jsdom', css: true, include: ['tests/**/*.test.ts'], testTimeout: 60_000 },
 });

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use amanuensis_settings::Settings;
+pub mod history;
 use gtk::glib;
 use gtk::prelude::{FileChooserExt as _, FileExt as _, NativeDialogExtManual as _};
 use tauri::ipc::Channel;

@@ -4,20 +4,22 @@
 //! page has to know leaves through the [`Outbox`].
 
 mod files;
+mod history;
 mod models;
 mod outbox;
 mod performance;
 mod settings;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use amanuensis_audio::{AudioFile, CaptureError, Device, FileError};
-use amanuensis_dictation::{Event, Outcome, Session};
+use amanuensis_dictation::{Event, Outcome, Session, Setup};
 use amanuensis_engine::{Engine, Settings, Shutdown};
+use amanuensis_history::Transcribed;
 use amanuensis_models::ModelFile;
 use amanuensis_settings::Store;
 use amanuensis_whisper::DeviceInfo;
@@ -25,6 +27,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
 use files::{FileId, Files};
+pub use history::{Ask, Look};
+use history::{News, Past};
 pub use models::Order as ModelOrder;
 use models::{Models, Rest};
 use outbox::Outbox;
@@ -69,6 +73,8 @@ pub enum Message {
     Settings(Order),
     /// The local API was started or ended.
     Served(Served),
+    /// Something is asked of the history.
+    History(Ask),
     /// The model was read, or cannot be: a sentence.
     Loaded(Result<Loaded, String>),
     /// The microphones there are.
@@ -109,14 +115,15 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread, and another one that loads the model. The settings are in `store`.
+    /// Starts the thread, and another one that loads the model. The program's data are in `data`, the settings in `store`.
     pub fn start(
+        data: &Path,
         store: Store,
         load: impl Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync + 'static,
     ) -> Self {
         // More messages than this wait only if the desk hangs, and then waiting is the only truthful answer.
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        let mut state = State::new(inbox.clone(), store, Arc::new(load));
+        let mut state = State::new(inbox.clone(), data, store, Arc::new(load));
         state.open_model();
         let thread = std::thread::Builder::new()
             .name("desk".into())
@@ -155,6 +162,8 @@ struct State {
     view: View,
     takes: Vec<Take>,
     files: Files,
+    /// What the page shows of the history, and what was interrupted.
+    shown: Vec<Update>,
     /// Ends before the engine.
     session: Option<Session>,
     /// What the session tells. Without a bound, for sound would wait while it waits; it has little to tell.
@@ -178,12 +187,15 @@ struct State {
     stopped: Option<Instant>,
     /// When the dictations were stopped that are not yet written out, in order.
     ended: VecDeque<Instant>,
+    /// Ends after the session, whose sound it keeps.
+    past: Past,
 }
 
 impl State {
-    fn new(inbox: Sender<Message>, store: Store, load: Load) -> Self {
+    fn new(inbox: Sender<Message>, data: &Path, store: Store, load: Load) -> Self {
         let (listener, dictation) = crossbeam_channel::unbounded();
         let (chosen, notice) = Chosen::open(store);
+        let past = Past::open(data, &chosen.settings().history);
         Self {
             load,
             listener,
@@ -215,6 +227,8 @@ impl State {
             pressed: None,
             stopped: None,
             ended: VecDeque::new(),
+            shown: Vec::new(),
+            past,
         }
     }
 
@@ -246,6 +260,11 @@ impl State {
                         self.outbox.push(news);
                     }
                     self.note_fallback();
+                }
+                recv(self.past.news()) -> news => {
+                    if let Ok(news) = news {
+                        self.learn(news);
+                    }
                 }
                 recv(alarm) -> _ => {}
             }
@@ -306,6 +325,7 @@ impl State {
                 self.gauge.pause();
                 self.next_look = watched.then(Instant::now);
             }
+            Message::History(ask) => self.past.ask(ask),
             Message::Loaded(result) => self.loaded(result),
             Message::Microphones(found) => self.found_microphones(found),
             Message::Opened(id, result) => {
@@ -320,10 +340,13 @@ impl State {
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
         self.tell_of_models();
-        let Self { outbox, view, takes, files, chosen, .. } = self;
+        let Self { outbox, view, takes, files, chosen, shown, .. } = self;
         view.files = files.shown();
         outbox.show(view);
-        outbox.flush(now, || vec![chosen.shown(), Update::Texts { takes: takes.clone(), files: files.texts() }]);
+        outbox.flush(now, || {
+            let texts = Update::Texts { takes: takes.clone(), files: files.texts() };
+            [chosen.shown(), texts].into_iter().chain(shown.iter().cloned()).collect()
+        });
     }
 
     fn look_at_performance(&mut self, now: Instant) {
@@ -360,9 +383,10 @@ impl State {
             Some(session) => session.use_engine(engine.clone()),
             None => {
                 let listener = self.listener.clone();
+                let setup = Setup { keep: self.past.keeper(), ..self.chosen.setup() };
                 let tell = move |event| _ = listener.send(event);
                 // The receiver is dropped after the session.
-                self.session = Some(Session::start(engine.clone(), self.chosen.setup(), tell));
+                self.session = Some(Session::start(engine.clone(), setup, tell));
             }
         }
         if let Some(before) = self.engine.replace(engine) {
@@ -452,9 +476,54 @@ impl State {
                 if let (Outcome::Text(_), Some(ended)) = (&outcome, ended) {
                     self.gauge.last_word.push(ended.elapsed());
                 }
+                let waited = ended.map(|ended| ended.elapsed());
+                self.past.finished(take, outcome.clone(), Transcribed { waited, ..self.by() });
                 self.finished(take, outcome);
                 self.note_fallback();
             }
+        }
+    }
+
+    /// Takes what the history tells.
+    fn learn(&mut self, news: News) {
+        match news {
+            News::Notice(notice) => self.view.notice = Some(notice),
+            News::Shown(history) => {
+                self.shown.retain(|shown| !matches!(shown, Update::History { .. }));
+                if let Some(history) = history {
+                    let update = Update::History { history };
+                    self.outbox.push(update.clone());
+                    self.shown.push(update);
+                }
+            }
+            News::Interrupted(interrupted) => {
+                let update = Update::Interrupted { interrupted };
+                if !self.shown.contains(&update) {
+                    self.shown.retain(|shown| !matches!(shown, Update::Interrupted { .. }));
+                    self.outbox.push(update.clone());
+                    self.shown.push(update);
+                }
+            }
+            News::Transcribe(id, sound) => match &self.engine {
+                Some(engine) => {
+                    let Setup { options, text, .. } = self.chosen.setup();
+                    self.past.transcribe(id, sound, engine.clone(), options, text, self.by());
+                }
+                None => {
+                    let why = "There is no model to work with yet. Try again once one is read.";
+                    self.past.not_transcribed(id, why.to_owned());
+                }
+            },
+        }
+    }
+
+    /// With what is transcribed.
+    fn by(&self) -> Transcribed {
+        match &self.view.model {
+            Model::Ready { name, device, .. } => {
+                Transcribed { model: Some(name.clone()), device: Some(device.clone()), ..Transcribed::default() }
+            }
+            Model::Loading | Model::Failed { .. } => Transcribed::default(),
         }
     }
 
@@ -554,6 +623,7 @@ fn joined(first: &str, second: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
@@ -563,8 +633,10 @@ mod tests {
     use crate::wire::{FileState, Model, Update, View};
 
     /// A desk without settings and without a model.
-    fn desk() -> Desk {
-        Desk::start(Store::at("/nowhere/settings.json".into()), |_| Err("There is no model. Put one there.".to_owned()))
+    fn desk(data: &Path) -> Desk {
+        Desk::start(data, Store::at("/nowhere/settings.json".into()), |_| {
+            Err("There is no model. Put one there.".to_owned())
+        })
     }
 
     /// The first view that fits; the desk has to come to it without being asked again.
@@ -585,7 +657,8 @@ mod tests {
 
     #[test]
     fn without_a_model_files_say_why_and_can_be_taken_off_the_list() {
-        let desk = desk();
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let desk = desk(data.path());
         desk.send(Message::Open(vec!["/a/talk.flac".into()]));
         let view = view_of(&desk, |view| view.model != Model::Loading && !view.files.is_empty());
         let message = "There is no model. Put one there.".to_owned();
@@ -597,7 +670,8 @@ mod tests {
 
     #[test]
     fn a_start_without_a_model_says_why_until_it_is_dismissed() {
-        let desk = desk();
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let desk = desk(data.path());
         view_of(&desk, |view| view.model != Model::Loading);
         desk.send(Message::Start);
         let notice = view_of(&desk, |view| view.notice.is_some()).notice;
@@ -610,7 +684,7 @@ mod tests {
     fn settings_are_kept_and_impossible_ones_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::at(folder.path().join("settings.json"));
-        let desk = Desk::start(store.clone(), |_| Err("There is no model.".to_owned()));
+        let desk = Desk::start(folder.path(), store.clone(), |_| Err("There is no model.".to_owned()));
         let mut settings = Settings::default();
         settings.dictation.microphone = Some("headset".into());
         desk.send(Message::Settings(Order::Change(Box::new(settings.clone()))));
@@ -629,7 +703,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("settings.json");
         std::fs::write(&path, "{").expect("a file can be written");
-        let desk = Desk::start(Store::at(path), |_| Err("There is no model.".to_owned()));
+        let desk = Desk::start(folder.path(), Store::at(path), |_| Err("There is no model.".to_owned()));
         let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
         assert!(notice.message.contains("settings.json.corrupt-"), "{}", notice.message);
     }

@@ -94,7 +94,9 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
                 app.handle().exit(0);
                 return Ok(());
             }
-            app.manage(Desk::start(Store::default(), desk::load_model));
+            let models = amanuensis_models::folder();
+            let data = models.parent().unwrap_or(&models);
+            app.manage(Desk::start(data, Store::default(), desk::load_model));
             for window in &app.config().app.windows {
                 WebviewWindowBuilder::from_config(app.handle(), window)?.build()?;
             }
@@ -118,6 +120,15 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::import_settings,
             commands::export_settings,
             commands::copy_token,
+            commands::history::look_at_history,
+            commands::history::edit_entry,
+            commands::history::pin_entry,
+            commands::history::delete_entry,
+            commands::history::delete_history,
+            commands::history::restore_history,
+            commands::history::transcribe_entry,
+            commands::history::keep_entry,
+            commands::history::sound_of,
             commands::watch_models,
             commands::download_model,
             commands::pause_model,

@@ -2,11 +2,13 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod history;
 mod models;
 mod settings;
 
 use serde::Serialize;
 
+pub use history::{Entry, EntryState, History, Interrupted};
 pub use models::{Models, ShelfModel, ShelfState};
 pub use settings::{Api, Choices};
 
@@ -68,6 +70,16 @@ pub enum Update {
     Settings {
         /// All of it.
         choices: Box<Choices>,
+    },
+    /// What is looked at of the history, as it is now.
+    History {
+        /// All of it.
+        history: History,
+    },
+    /// Dictations that broke off and about which nothing was decided yet.
+    Interrupted {
+        /// The oldest first.
+        interrupted: Vec<Interrupted>,
     },
     /// More of a file is written out.
     FileText {

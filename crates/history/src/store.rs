@@ -218,6 +218,14 @@ impl History {
         Ok(Page { entries: found.collect::<Result<_, _>>()?, total: total as u64 })
     }
 
+    /// Deletes an entry for good, with its sound.
+    ///
+    /// # Errors
+    /// [`HistoryError::Database`].
+    pub fn remove(&self, id: EntryId) -> Result<(), HistoryError> {
+        self.forget("id = ?", &[&id.0]).map(|_| ())
+    }
+
     /// Takes an entry off the list. It can be [restored](Self::restore) until it is [purged](Self::purge).
     ///
     /// # Errors
@@ -301,7 +309,7 @@ impl History {
             let Ok(started) = started.parse::<i64>() else { continue };
             let bytes = entry.metadata().map_or(0, |metadata| metadata.len() as i64);
             found += self.connection.execute(
-                "INSERT INTO entries (kind, state, started_ms, sound, sound_bytes) SELECT 'dictation', 'failed', ?1, ?2, ?3 \
+                "INSERT INTO entries (kind, state, started_ms, sound, sound_bytes) SELECT 'dictation', 'recovered', ?1, ?2, ?3 \
                  WHERE NOT EXISTS (SELECT 1 FROM entries WHERE sound = ?2)",
                 params![started, name, bytes],
             )?;

@@ -467,7 +467,7 @@ mod tests {
     /// A desk that is not run by a thread, and what threads report to it.
     fn state(folder: &std::path::Path) -> (State, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        (State::new(inbox, Store::at(folder.join("settings.json")), Arc::new(load_model)), messages)
+        (State::new(inbox, folder, Store::at(folder.join("settings.json")), Arc::new(load_model)), messages)
     }
 
     /// Hands over what is reported until the model was read.

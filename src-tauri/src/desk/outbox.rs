@@ -60,6 +60,8 @@ impl Outbox {
             Update::Performance { .. } => self.news.retain(|old| !matches!(old, Update::Performance { .. })),
             Update::Models { .. } => self.news.retain(|old| !matches!(old, Update::Models { .. })),
             Update::Settings { .. } => self.news.retain(|old| !matches!(old, Update::Settings { .. })),
+            Update::History { .. } => self.news.retain(|old| !matches!(old, Update::History { .. })),
+            Update::Interrupted { .. } => self.news.retain(|old| !matches!(old, Update::Interrupted { .. })),
             Update::Live { take, .. } | Update::Text { take, .. } => {
                 self.news.retain(|old| !matches!(old, Update::Live { take: other, .. } if other == take));
             }

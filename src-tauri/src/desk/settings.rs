@@ -183,6 +183,9 @@ impl State {
                 session.keep_between(between(settings));
             }
         }
+        if settings.history != before.history {
+            self.past.go_by(&settings.history);
+        }
         if !settings.model.opens_as(&before.model) {
             self.open_model();
         }

@@ -31,6 +31,9 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>"#;
 
+/// What the driver is asked to start.
+type Capabilities = serde_json::Map<String, serde_json::Value>;
+
 /// The window and all that it stands on.
 pub struct Stage {
     /// Drives the window.
@@ -40,8 +43,9 @@ pub struct Stage {
     /// Files of the test.
     pub folder: TempDir,
     environment: Vec<(&'static str, String)>,
+    capabilities: Capabilities,
     // In the order in which they have to end.
-    _driver: Program,
+    driver: Option<Program>,
     _manager: Program,
     _bus: Program,
     _display: Program,
@@ -117,30 +121,31 @@ impl Stage {
         let app = app();
         let options = json!({ "binary": app, "args": setting.arguments });
         let capabilities = [("browserName", json!("wry")), ("webkitgtk:browserOptions", options)];
-        let capabilities: serde_json::Map<_, _> =
+        let capabilities: Capabilities =
             capabilities.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        for attempt in 1..=ATTEMPTS {
-            let (driver, address) = start_driver(&environment);
-            let mut builder = ClientBuilder::new(hyper_util_connector());
-            builder.capabilities(capabilities.clone());
-            match timeout(START, builder.connect(&address)).await {
-                Ok(Ok(page)) => {
-                    return Some(Self {
-                        page,
-                        microphone,
-                        folder,
-                        environment,
-                        _driver: driver,
-                        _manager: manager,
-                        _bus: bus,
-                        _display: display,
-                    });
-                }
-                Ok(Err(error)) => eprintln!("attempt {attempt}: {error}"),
-                Err(_) => eprintln!("attempt {attempt}: no session after {START:?}"),
-            }
-        }
-        panic!("the window could not be driven in {ATTEMPTS} attempts");
+        let (driver, page) = start_app(&environment, &capabilities).await;
+        Some(Self {
+            page,
+            microphone,
+            folder,
+            environment,
+            capabilities,
+            driver: Some(driver),
+            _manager: manager,
+            _bus: bus,
+            _display: display,
+        })
+    }
+
+    /// Kills the app and all its processes in the middle of what they do, as a machine does that has no memory left.
+    pub fn kill(&mut self) {
+        self.driver = None;
+    }
+
+    /// Starts the app again, with the files that it left behind.
+    pub async fn open_again(&mut self) {
+        let (driver, page) = start_app(&self.environment, &self.capabilities).await;
+        (self.driver, self.page) = (Some(driver), page);
     }
 
     /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
@@ -283,6 +288,24 @@ pub fn repository(path: &str) -> PathBuf {
 /// A connector without encryption: the driver is on this machine.
 fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector {
     hyper_util::client::legacy::connect::HttpConnector::new()
+}
+
+/// Starts the app under a driver.
+///
+/// # Panics
+/// It cannot be driven.
+async fn start_app(environment: &[(&'static str, String)], capabilities: &Capabilities) -> (Program, Client) {
+    for attempt in 1..=ATTEMPTS {
+        let (driver, address) = start_driver(environment);
+        let mut builder = ClientBuilder::new(hyper_util_connector());
+        builder.capabilities(capabilities.clone());
+        match timeout(START, builder.connect(&address)).await {
+            Ok(Ok(page)) => return (driver, page),
+            Ok(Err(error)) => eprintln!("attempt {attempt}: {error}"),
+            Err(_) => eprintln!("attempt {attempt}: no session after {START:?}"),
+        }
+    }
+    panic!("the window could not be driven in {ATTEMPTS} attempts");
 }
 
 /// Starts WebKit's driver, and with it whatever the app starts, in processes that cannot outlive it.

@@ -1,4 +1,4 @@
-import type { Backend, Choices, Models, Performance, Settings, Take, Update, View } from './backend';
+import type { Backend, Choices, History, Interrupted, Models, Performance, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -18,6 +18,10 @@ export class Desk {
 
   /** The settings, and what became of them. */
   choices: Choices | undefined = $state.raw();
+  /** What is looked at of the history. */
+  history: History | undefined = $state.raw();
+  /** Dictations that broke off, about which nothing was decided yet. */
+  interrupted: Interrupted[] = $state.raw([]);
 
   /** The guide was asked for. It also comes by itself, until it was gone through or skipped once. */
   guiding = $state(false);
@@ -66,6 +70,12 @@ export class Desk {
         return;
       case 'models':
         this.models = update.models;
+        return;
+      case 'history':
+        this.history = update.history;
+        return;
+      case 'interrupted':
+        this.interrupted = update.interrupted;
         return;
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);

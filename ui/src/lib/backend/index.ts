@@ -8,8 +8,11 @@ import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
 export type { Choices } from './wire/Choices';
+export type { Entry } from './wire/Entry';
 export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
+export type { History } from './wire/History';
+export type { Interrupted } from './wire/Interrupted';
 export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
 export type { Models } from './wire/Models';
@@ -66,6 +69,22 @@ export interface Backend {
   exportSettings(title: string): Promise<void>;
   /** Puts the local API's token on the clipboard. */
   copyToken(): Promise<void>;
+  /** Sends the newest entries in which these words stand, and again whenever they change; `null` ends it. */
+  lookAtHistory(typed: string | null, limit: number): Promise<void>;
+  editEntry(id: number, text: string): Promise<void>;
+  pinEntry(id: number, pinned: boolean): Promise<void>;
+  /** Takes an entry off the list; it can be put back for half a minute. */
+  deleteEntry(id: number): Promise<void>;
+  /** Takes everything off the list that is not pinned. */
+  deleteHistory(): Promise<void>;
+  /** Puts back what was deleted last. */
+  restoreHistory(): Promise<void>;
+  /** Writes down the recording of an entry, with the model in use. */
+  transcribeEntry(id: number): Promise<void>;
+  /** Keeps the recording of an interrupted dictation, without text. */
+  keepEntry(id: number): Promise<void>;
+  /** The recording of an entry, as FLAC; empty, if there is none. */
+  soundOf(id: number): Promise<ArrayBuffer>;
 }
 
 export function connect(): Backend {

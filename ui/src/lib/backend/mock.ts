@@ -1,6 +1,7 @@
 import type { Backend } from '.';
 import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
+import type { Entry } from './wire/Entry';
 import type { Performance } from './wire/Performance';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
@@ -28,6 +29,27 @@ const DEFAULTS: Settings = {
 };
 
 const SPEECH = 'Ask not what your country can do for you, ask what you can do for your country.'.split(' ');
+
+/** A history of some dictations, a few a day. */
+function past(): Entry[] {
+  const now = Date.now();
+  const said = ['Please send the report to Alice before Friday.', 'The meeting begins at nine.', 'Milk, bread, and a new umbrella.'];
+  return Array.from({ length: 8 }, (_, index) => ({
+    id: 8 - index,
+    startedMs: now - (index * 7 + 1) * 3_600_000,
+    seconds: 3 + ((index * 17) % 90),
+    state: index === 2 ? { kind: 'failed', message: 'The model was ended in the middle. Write it down again.' } : { kind: 'done' },
+    text: index === 2 ? '' : said[index % said.length]!,
+    edited: index === 3,
+    name: null,
+    model: 'amanuensis-demo.en',
+    device: 'CPU',
+    application: index % 2 === 0 ? 'gedit' : null,
+    waitedMs: 180 + index * 11,
+    pinned: index === 1,
+    sound: index !== 4,
+  }));
+}
 
 /** A dictation that speaks for itself, so that the page runs in a plain browser. Timers are passed in by tests as fake ones. */
 export class MockBackend implements Backend {
@@ -72,6 +94,11 @@ export class MockBackend implements Backend {
     this.#view = { ...this.#view, ...change };
     this.say({ kind: 'view', view: this.#view });
   }
+
+  /** Entries of the history, the newest first. Those that were deleted can be put back. */
+  #entries: Entry[] = past();
+  #deleted: Entry[] = [];
+  #look: { typed: string; limit: number } | undefined;
 
   async subscribe(listener: (update: Update) => void): Promise<void> {
     this.#listener = listener;
@@ -173,6 +200,67 @@ export class MockBackend implements Backend {
 
   async copy(text: string): Promise<void> {
     this.copied = text;
+  }
+
+  async lookAtHistory(typed: string | null, limit: number): Promise<void> {
+    this.#look = typed === null ? undefined : { typed, limit };
+    this.#showHistory();
+  }
+
+  async editEntry(id: number, text: string): Promise<void> {
+    this.#changeEntry(id, { text, edited: true });
+  }
+
+  async pinEntry(id: number, pinned: boolean): Promise<void> {
+    this.#changeEntry(id, { pinned });
+  }
+
+  async deleteEntry(id: number): Promise<void> {
+    this.#delete((entry) => entry.id === id);
+  }
+
+  async deleteHistory(): Promise<void> {
+    this.#delete((entry) => !entry.pinned);
+  }
+
+  async restoreHistory(): Promise<void> {
+    this.#entries = [...this.#entries, ...this.#deleted].sort((one, other) => other.startedMs - one.startedMs);
+    this.#deleted = [];
+    this.#showHistory();
+  }
+
+  async transcribeEntry(id: number): Promise<void> {
+    this.say({ kind: 'interrupted', interrupted: [] });
+    this.#changeEntry(id, { state: { kind: 'transcribing' } });
+    setTimeout(() => this.#changeEntry(id, { state: { kind: 'done' }, text: SPEECH.join(' '), edited: false }), 1000);
+  }
+
+  async keepEntry(_id: number): Promise<void> {
+    this.say({ kind: 'interrupted', interrupted: [] });
+  }
+
+  async soundOf(id: number): Promise<ArrayBuffer> {
+    return new ArrayBuffer(this.#entries.find((entry) => entry.id === id)?.sound ? 64 : 0);
+  }
+
+  #changeEntry(id: number, change: Partial<Entry>): void {
+    this.#entries = this.#entries.map((entry) => (entry.id === id ? { ...entry, ...change } : entry));
+    this.#showHistory();
+  }
+
+  #delete(gone: (entry: Entry) => boolean): void {
+    this.#deleted = this.#entries.filter(gone);
+    this.#entries = this.#entries.filter((entry) => !gone(entry));
+    this.say({ kind: 'interrupted', interrupted: [] });
+    this.#showHistory();
+  }
+
+  #showHistory(): void {
+    if (!this.#look) return;
+    const { typed, limit } = this.#look;
+    const found = this.#entries.filter((entry) => entry.text.toLowerCase().includes(typed.trim().toLowerCase()));
+    const history = { typed, entries: found.slice(0, limit), total: found.length, deleted: this.#deleted.length, fault: null };
+    this.say({ kind: 'history', history });
   }
 
   async dismissNotice(): Promise<void> {

@@ -75,4 +75,31 @@ export class TauriBackend implements Backend {
   copyToken(): Promise<void> {
     return invoke('copy_token');
   }
+  lookAtHistory(typed: string | null, limit: number): Promise<void> {
+    return invoke('look_at_history', { typed, limit });
+  }
+  editEntry(id: number, text: string): Promise<void> {
+    return invoke('edit_entry', { id, text });
+  }
+  pinEntry(id: number, pinned: boolean): Promise<void> {
+    return invoke('pin_entry', { id, pinned });
+  }
+  deleteEntry(id: number): Promise<void> {
+    return invoke('delete_entry', { id });
+  }
+  deleteHistory(): Promise<void> {
+    return invoke('delete_history');
+  }
+  restoreHistory(): Promise<void> {
+    return invoke('restore_history');
+  }
+  transcribeEntry(id: number): Promise<void> {
+    return invoke('transcribe_entry', { id });
+  }
+  keepEntry(id: number): Promise<void> {
+    return invoke('keep_entry', { id });
+  }
+  soundOf(id: number): Promise<ArrayBuffer> {
+    return invoke('sound_of', { id });
+  }
 }

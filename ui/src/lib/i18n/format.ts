@@ -50,3 +50,24 @@ export function timeLeft(seconds: number): string {
     long ? seconds / 60 : seconds,
   );
 }
+
+/** The time of day. */
+export function clock(ms: number): string {
+  return new Intl.DateTimeFormat(language.current, { hour: '2-digit', minute: '2-digit' }).format(ms);
+}
+
+/** A day, with its year where that is not this one. */
+export function day(ms: number): string {
+  const year = new Date(ms).getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
+  return new Intl.DateTimeFormat(language.current, { weekday: 'long', day: 'numeric', month: 'long', year }).format(ms);
+}
+
+/** A length of time as a person says it: `38 s`, `1:05 min`, `1:02:05 h`. */
+export function seconds(length: number): string {
+  const whole = Math.round(length);
+  if (whole < 60) return `${whole} s`;
+  const two = (value: number) => String(value).padStart(2, '0');
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}:${two(whole % 60)} min`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)} h`;
+}

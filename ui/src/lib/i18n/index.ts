@@ -6,14 +6,15 @@ import { app } from './words/app';
 import { dictate } from './words/dictate';
 import { files } from './words/files';
 import { guide } from './words/guide';
+import { history } from './words/history';
 import { models } from './words/models';
 import { performance } from './words/performance';
 import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
-export { brief, mebibytes, megabytes, milliseconds, number, percent, plural, timeLeft } from './format';
+export { brief, clock, day, mebibytes, megabytes, milliseconds, number, percent, plural, seconds, timeLeft } from './format';
 
-const parts = { about, app, dictate, files, guide, models, performance, settings };
+const parts = { about, app, dictate, files, guide, history, models, performance, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

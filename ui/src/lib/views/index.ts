@@ -5,6 +5,7 @@ import type { Desk } from '../desk.svelte';
 import type { t } from '../i18n';
 import Dictate from './Dictate.svelte';
 import Files from './Files.svelte';
+import History from './History.svelte';
 import Models from './Models.svelte';
 import Performance from './Performance.svelte';
 import Settings from './Settings.svelte';
@@ -21,6 +22,7 @@ interface ViewOf {
 export const views: ViewOf[] = [
   { name: 'dictate', icon: 'microphone', view: Dictate },
   { name: 'files', icon: 'file', view: Files },
+  { name: 'history', icon: 'history', view: History },
   { name: 'models', icon: 'books', view: Models },
   { name: 'performance', icon: 'gauge', view: Performance },
   { name: 'settings', icon: 'sliders', view: Settings },

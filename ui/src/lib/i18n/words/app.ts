@@ -5,7 +5,7 @@ export const app = words({
   en: {
     name: 'Amanuensis',
     navigation: 'Views',
-    views: { dictate: 'Dictate', files: 'Files', models: 'Models', performance: 'Performance', settings: 'Settings' },
+    views: { dictate: 'Dictate', files: 'Files', history: 'History', models: 'Models', performance: 'Performance', settings: 'Settings' },
     copy: 'Copy',
     copied: 'Copied',
     dismiss: 'Dismiss',
@@ -18,7 +18,7 @@ export const app = words({
   de: {
     name: 'Amanuensis',
     navigation: 'Ansichten',
-    views: { dictate: 'Diktieren', files: 'Dateien', models: 'Modelle', performance: 'Leistung', settings: 'Einstellungen' },
+    views: { dictate: 'Diktieren', files: 'Dateien', history: 'Verlauf', models: 'Modelle', performance: 'Leistung', settings: 'Einstellungen' },
     copy: 'Kopieren',
     copied: 'Kopiert',
     dismiss: 'Schließen',
@@ -31,7 +31,7 @@ export const app = words({
   es: {
     name: 'Amanuensis',
     navigation: 'Vistas',
-    views: { dictate: 'Dictar', files: 'Archivos', models: 'Modelos', performance: 'Rendimiento', settings: 'Ajustes' },
+    views: { dictate: 'Dictar', files: 'Archivos', history: 'Historial', models: 'Modelos', performance: 'Rendimiento', settings: 'Ajustes' },
     copy: 'Copiar',
     copied: 'Copiado',
     dismiss: 'Descartar',
@@ -44,7 +44,7 @@ export const app = words({
   fr: {
     name: 'Amanuensis',
     navigation: 'Vues',
-    views: { dictate: 'Dicter', files: 'Fichiers', models: 'Modèles', performance: 'Performances', settings: 'Réglages' },
+    views: { dictate: 'Dicter', files: 'Fichiers', history: 'Historique', models: 'Modèles', performance: 'Performances', settings: 'Réglages' },
     copy: 'Copier',
     copied: 'Copié',
     dismiss: 'Fermer',
@@ -57,7 +57,7 @@ export const app = words({
   it: {
     name: 'Amanuensis',
     navigation: 'Viste',
-    views: { dictate: 'Detta', files: 'File', models: 'Modelli', performance: 'Prestazioni', settings: 'Impostazioni' },
+    views: { dictate: 'Detta', files: 'File', history: 'Cronologia', models: 'Modelli', performance: 'Prestazioni', settings: 'Impostazioni' },
     copy: 'Copia',
     copied: 'Copiato',
     dismiss: 'Chiudi',
@@ -70,7 +70,7 @@ export const app = words({
   pt: {
     name: 'Amanuensis',
     navigation: 'Visões',
-    views: { dictate: 'Ditar', files: 'Arquivos', models: 'Modelos', performance: 'Desempenho', settings: 'Configurações' },
+    views: { dictate: 'Ditar', files: 'Arquivos', history: 'Histórico', models: 'Modelos', performance: 'Desempenho', settings: 'Configurações' },
     copy: 'Copiar',
     copied: 'Copiado',
     dismiss: 'Dispensar',

@@ -1,0 +1,260 @@
+//! The history at the desk: what is dictated goes into a journal while it is heard, and into the database when it is written.
+//!
+//! A thread owns the database, for a disk may be slow: [`Past`] gives it orders, and is told what there is to show.
+
+mod clerk;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use amanuensis_audio::{AudioFile, SAMPLE_RATE};
+use amanuensis_dictation::{Keep, Outcome, TakeId, TextRules};
+use amanuensis_engine::{Engine, Event as JobEvent, Priority, Request, SubmitError};
+use amanuensis_history::{EntryId, Transcribed};
+use amanuensis_journal::{Folder, Head, Limits, Recorder, Report};
+use amanuensis_whisper::DecodeOptions;
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::desk::sentence;
+use crate::wire::{self, Notice};
+use clerk::{Clerk, Rules};
+
+/// What the page asks for.
+pub enum Ask {
+    /// Show the entries in which these words stand, so many of them; or show none any more.
+    Look(Option<Look>),
+    /// The user's own version of a text.
+    Edit(EntryId, String),
+    /// Keep an entry, or no longer.
+    Pin(EntryId, bool),
+    /// Take an entry off the list.
+    Delete(EntryId),
+    /// Take all entries off the list that are not pinned.
+    DeleteAll,
+    /// Put back what was taken off the list last.
+    Restore,
+    /// Write an entry's text, once more or for the first time.
+    Transcribe(EntryId),
+    /// Keep the sound of a dictation that broke off, without its text.
+    Keep(EntryId),
+    /// Where is the sound of this entry?
+    Sound(EntryId, Sender<Option<PathBuf>>),
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Words to look for.
+    pub typed: String,
+    /// How many entries are shown at most.
+    pub limit: u32,
+}
+
+/// What the thread is told.
+enum Order {
+    Begin(TakeId, Head, PathBuf),
+    Journal(TakeId, Report),
+    Finished(TakeId, Outcome, Transcribed),
+    Transcribed(EntryId, Transcribed),
+    GoBy(Rules),
+    Ask(Ask),
+    Close,
+}
+
+/// What the thread tells.
+pub enum News {
+    /// What is looked at.
+    Shown(Option<wire::History>),
+    /// Dictations that broke off and about which nothing was decided.
+    Interrupted(Vec<wire::Interrupted>),
+    /// The user should know.
+    Notice(Notice),
+    /// This file's text is wanted.
+    Transcribe(EntryId, PathBuf),
+}
+
+/// The history, as the desk knows it. Dropping it ends the thread after all that it was told is done.
+pub struct Past {
+    orders: Sender<Order>,
+    news: Receiver<News>,
+    thread: Option<JoinHandle<()>>,
+    /// Whether anything is written down.
+    on: Arc<AtomicBool>,
+    journals: Folder,
+}
+
+impl Past {
+    /// Opens the history in the folder of the program's data. What was interrupted is looked for at once.
+    pub fn open(folder: &Path, settings: &amanuensis_settings::History) -> Self {
+        // Without a bound, for sound would wait while they wait; they are few.
+        let (orders, receiver) = crossbeam_channel::unbounded();
+        let (sender, news) = crossbeam_channel::unbounded();
+        let journals = Folder::new(folder.join("journal"));
+        let (folder, rules, theirs) = (folder.to_owned(), Rules::of(settings), journals.clone());
+        let thread = std::thread::Builder::new()
+            .name("history".into())
+            .spawn(move || Clerk::open(&folder, theirs, rules, sender).run(&receiver))
+            .expect("BUG: few threads are running");
+        let on = Arc::new(AtomicBool::new(settings.on));
+        Self { orders, news, thread: Some(thread), on, journals }
+    }
+
+    /// What there is to tell.
+    pub fn news(&self) -> &Receiver<News> {
+        &self.news
+    }
+
+    /// What a session hands its sound to.
+    pub fn keeper(&self) -> Box<dyn Keep> {
+        Box::new(Keeper {
+            orders: self.orders.clone(),
+            on: Arc::clone(&self.on),
+            journals: self.journals.clone(),
+            recorder: None,
+            closing: Vec::new(),
+        })
+    }
+
+    /// These are the settings from now on.
+    pub fn go_by(&self, settings: &amanuensis_settings::History) {
+        self.on.store(settings.on, Ordering::Relaxed);
+        self.order(Order::GoBy(Rules::of(settings)));
+    }
+
+    /// Does what the page asks.
+    pub fn ask(&self, ask: Ask) {
+        self.order(Order::Ask(ask));
+    }
+
+    /// A take is over.
+    pub fn finished(&self, take: TakeId, outcome: Outcome, by: Transcribed) {
+        self.order(Order::Finished(take, outcome, by));
+    }
+
+    /// Writes out the sound of an entry, on a thread that ends with the engine.
+    pub fn transcribe(
+        &self,
+        id: EntryId,
+        sound: PathBuf,
+        engine: Engine,
+        options: DecodeOptions,
+        text: TextRules,
+        by: Transcribed,
+    ) {
+        let orders = self.orders.clone();
+        let work = move || {
+            let result = transcribe(&sound, &engine, options, &text, by);
+            let _ = orders.send(Order::Transcribed(id, result));
+        };
+        // Nobody waits for it: to end the app must not take as long.
+        std::thread::Builder::new().name("transcribe again".into()).spawn(work).expect("BUG: few threads are running");
+    }
+
+    /// The text of an entry could not be asked for.
+    pub fn not_transcribed(&self, id: EntryId, failure: String) {
+        self.order(Order::Transcribed(id, Transcribed { failure: Some(failure), ..Transcribed::default() }));
+    }
+
+    fn order(&self, order: Order) {
+        // The thread ends only with this.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Drop for Past {
+    fn drop(&mut self) {
+        self.order(Order::Close);
+        if let Some(thread) = self.thread.take() {
+            // A panic was printed already, and there is nothing left to clean up.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Writes out a recording. `by` says with what.
+fn transcribe(sound: &Path, engine: &Engine, options: DecodeOptions, text: &TextRules, by: Transcribed) -> Transcribed {
+    let failed = |failure: String| Transcribed { failure: Some(failure), ..by.clone() };
+    let job = loop {
+        let file = match AudioFile::open(sound) {
+            Ok(file) => file,
+            Err(error) => return failed(sentence(&error)),
+        };
+        let request =
+            Request { audio: file.into(), priority: Priority::Interactive, options: options.clone(), deadline: None };
+        match engine.submit(request) {
+            Ok(job) => break job,
+            Err(SubmitError::Busy { retry_after, .. }) => {
+                std::thread::sleep(retry_after.max(Duration::from_millis(100)))
+            }
+            Err(error) => return failed(sentence(&error)),
+        }
+    };
+    let result = job.events().iter().find_map(|event| match event {
+        JobEvent::Finished(result) => Some(result),
+        JobEvent::Started | JobEvent::Segment(_) | JobEvent::Progress { .. } => None,
+    });
+    match result {
+        Some(Ok(done)) => {
+            let mut rules = text.clone();
+            rules.language.clone_from(&done.transcript.language);
+            let text = rules.apply(&done.transcript.text()).trim().to_owned();
+            Transcribed { text, language: Some(done.transcript.language), ..by }
+        }
+        Some(Err(error)) => failed(sentence(&error)),
+        None => failed("The model was changed meanwhile. Transcribe it again.".to_owned()),
+    }
+}
+
+/// Puts what a session hears into journals, one for each take.
+struct Keeper {
+    orders: Sender<Order>,
+    on: Arc<AtomicBool>,
+    journals: Folder,
+    /// Of the take that is being recorded.
+    recorder: Option<Recorder>,
+    /// Of takes that have ended, until all is on the disk.
+    closing: Vec<Recorder>,
+}
+
+impl Keep for Keeper {
+    fn begin(&mut self, take: TakeId) {
+        self.end();
+        self.closing.retain(|recorder| !recorder.is_closed());
+        if !self.on.load(Ordering::Relaxed) {
+            return;
+        }
+        let head = Head { sample_rate: SAMPLE_RATE, started: SystemTime::now(), take: take.into() };
+        let path = self.journals.new_journal(&head);
+        // The row is there before the first sample.
+        let _ = self.orders.send(Order::Begin(take, head, path.clone()));
+        let orders = self.orders.clone();
+        let tell = move |report| _ = orders.send(Order::Journal(take, report));
+        match Recorder::start(path, head, Limits::default(), tell) {
+            Ok(recorder) => self.recorder = Some(recorder),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for the journal");
+                let _ = self.orders.send(Order::Journal(take, Report::Closed { saved: Duration::ZERO, whole: false }));
+            }
+        }
+    }
+
+    fn hear(&mut self, samples: &[f32]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.push(samples);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish();
+            self.closing.push(recorder);
+        }
+    }
+}
+
+/// Takes that are not in the history as a whole yet, by their number.
+type Takes = HashMap<TakeId, clerk::Take>;

@@ -1,0 +1,382 @@
+//! The thread of the history: it owns the database, and does one thing after the other.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use amanuensis_dictation::{Outcome, TakeId};
+use amanuensis_history::{
+    Entry, EntryId, Forgotten, History, HistoryError, Kind, NewEntry, Opened, Retention, State, Transcribed,
+};
+use amanuensis_journal::{Folder, Report};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::{Ask, Look, News, Order, Takes};
+use crate::desk::{error, sentence};
+use crate::wire::{self, EntryState, Notice, Tone};
+
+/// What was deleted can be put back for so long.
+const UNDO: Duration = Duration::from_secs(30);
+/// A dictation without a word that is shorter than this was a slip of the finger.
+const SLIP: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    keep_sound: bool,
+    retention: Retention,
+}
+
+impl Rules {
+    pub fn of(settings: &amanuensis_settings::History) -> Self {
+        let keep = settings.keep_days.map(|days| DAY * u32::from(days));
+        let most_sound_bytes = settings.most_gb.map(|gigabytes| u64::from(gigabytes) * 1_000_000_000);
+        Self { keep_sound: settings.keep_audio, retention: Retention { keep, most_sound_bytes } }
+    }
+}
+
+/// A take on its way into the history.
+pub struct Take {
+    id: EntryId,
+    journal: PathBuf,
+    /// Sound in the journal, once that is closed.
+    saved: Option<Duration>,
+    finished: Option<(Outcome, Transcribed)>,
+}
+
+pub struct Clerk {
+    /// None where there is not even one in memory.
+    history: Option<History>,
+    fault: Option<String>,
+    journals: Folder,
+    rules: Rules,
+    takes: Takes,
+    look: Option<Look>,
+    /// How many entries can be put back, and until when.
+    deleted: Option<(u64, Instant)>,
+    /// Something that is shown may be different now.
+    changed: bool,
+    news: Sender<News>,
+}
+
+impl Clerk {
+    pub fn open(folder: &Path, journals: Folder, rules: Rules, news: Sender<News>) -> Self {
+        let (history, notice, fault) = match History::open(folder, SystemTime::now()) {
+            Ok(Opened { history, damage }) => {
+                let notice = damage.map(|damage| {
+                    let kept = format!("{} entries could be read of it", damage.rescued);
+                    let found = format!("{} recordings without text were found", damage.found);
+                    let at = damage.kept_at.display();
+                    error(format!("The history was damaged. {kept}, and {found}. The damaged file is kept as {at}."))
+                });
+                (Some(history), notice, None)
+            }
+            Err(cause) => {
+                let fault = sentence(&cause);
+                let notice = error(format!("{fault} Until then it is gone when the app is closed."));
+                (History::in_memory(folder).ok(), Some(notice), Some(fault))
+            }
+        };
+        let mut clerk = Self {
+            history,
+            fault,
+            journals,
+            rules,
+            takes: Takes::new(),
+            look: None,
+            deleted: None,
+            changed: true,
+            news,
+        };
+        if let Some(notice) = notice {
+            clerk.tell(News::Notice(notice));
+        }
+        clerk.attempt(Self::recover);
+        clerk
+    }
+
+    pub fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            if orders.is_empty() && std::mem::take(&mut self.changed) {
+                self.show();
+            }
+            let order = match self.deleted {
+                Some((_, until)) => orders.recv_deadline(until),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(order) => {
+                    self.attempt(|clerk, history| clerk.obey(history, order));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.attempt(Self::purge);
+                }
+            }
+        }
+        self.attempt(Self::purge);
+    }
+
+    /// Does something with the database. Where that fails, the user is told.
+    fn attempt(&mut self, work: impl FnOnce(&mut Self, &History) -> Result<(), HistoryError>) {
+        let Some(history) = self.history.take() else { return };
+        if let Err(cause) = work(self, &history) {
+            self.tell(News::Notice(error(sentence(&cause))));
+            self.changed = true;
+        }
+        self.history = Some(history);
+    }
+
+    fn tell(&self, news: News) {
+        // The desk may be gone already.
+        let _ = self.news.send(news);
+    }
+
+    fn obey(&mut self, history: &History, order: Order) -> Result<(), HistoryError> {
+        self.changed = true;
+        match order {
+            Order::Begin(take, head, journal) => {
+                let started = head.started;
+                let entry = NewEntry { kind: Kind::Dictation, started, name: None, journal: Some(journal.clone()) };
+                let id = history.begin(&entry)?;
+                self.takes.insert(take, Take { id, journal, saved: None, finished: None });
+            }
+            Order::Journal(_, Report::Warning(warning)) => {
+                let notice = match warning {
+                    amanuensis_journal::Warning::Mended => Notice { tone: Tone::Info, message: sentence(&warning) },
+                    _ => error(sentence(&warning)),
+                };
+                self.tell(News::Notice(notice));
+            }
+            Order::Journal(take, Report::Closed { saved, .. }) => {
+                if let Some(known) = self.takes.get_mut(&take) {
+                    known.saved = Some(saved);
+                    history.set_length(known.id, saved)?;
+                    if known.finished.is_none() {
+                        history.set_state(known.id, State::Transcribing)?;
+                    }
+                }
+                self.settle(history, take)?;
+            }
+            Order::Finished(take, outcome, by) => {
+                if let Some(known) = self.takes.get_mut(&take) {
+                    known.finished = Some((outcome, by));
+                }
+                self.settle(history, take)?;
+            }
+            Order::Transcribed(id, mut what) => {
+                // A failure does not cost the text that was there.
+                if let Some(entry) = history.entry(id)?.filter(|_| what.failure.is_some()) {
+                    what.text = entry.transcribed.text;
+                }
+                history.transcribed(id, &what)?;
+            }
+            Order::GoBy(rules) => {
+                self.rules = rules;
+                self.forget(history)?;
+            }
+            Order::Ask(ask) => self.answer(history, ask)?,
+            Order::Close => unreachable!("BUG: the loop ends with it"),
+        }
+        Ok(())
+    }
+
+    /// Writes down a take that is over, if both its sound and its text are there.
+    fn settle(&mut self, history: &History, take: TakeId) -> Result<(), HistoryError> {
+        let Some(Take { saved: Some(saved), finished: Some(_), .. }) = self.takes.get(&take) else { return Ok(()) };
+        let saved = *saved;
+        let Some(Take { id, journal, finished: Some((outcome, by)), .. }) = self.takes.remove(&take) else {
+            return Ok(());
+        };
+        let what = match outcome {
+            Outcome::Cancelled | Outcome::NoMicrophone { .. } => return history.remove(id),
+            Outcome::NoSpeech if saved < SLIP => return history.remove(id),
+            Outcome::NoSpeech => by,
+            Outcome::Text(text) => Transcribed { text, ..by },
+            Outcome::Failed { reason, text } => Transcribed { text, failure: Some(sentence(&reason)), ..by },
+        };
+        history.transcribed(id, &what)?;
+        // Sound that has no text is kept in any case: it can be transcribed again.
+        if saved.is_zero() || (!self.rules.keep_sound && what.failure.is_none()) {
+            history.drop_journal(id, &journal)?;
+        } else {
+            history.keep_sound(id, &journal)?;
+        }
+        self.forget(history)
+    }
+
+    fn answer(&mut self, history: &History, ask: Ask) -> Result<(), HistoryError> {
+        match ask {
+            Ask::Look(look) => self.look = look,
+            Ask::Edit(id, text) => history.edit(id, Some(&text))?,
+            Ask::Pin(id, pinned) => history.pin(id, pinned)?,
+            Ask::Delete(id) => {
+                self.purge(history)?;
+                history.delete(id)?;
+                self.deleted = Some((1, Instant::now() + UNDO));
+            }
+            Ask::DeleteAll => {
+                self.purge(history)?;
+                let count = history.delete_all()?;
+                self.deleted = Some((count, Instant::now() + UNDO));
+            }
+            Ask::Restore => {
+                history.restore()?;
+                self.deleted = None;
+            }
+            Ask::Transcribe(id) => {
+                let sound = self.sound_of(history, id)?;
+                history.set_state(id, State::Transcribing)?;
+                self.tell(News::Transcribe(id, sound));
+            }
+            Ask::Keep(id) => _ = self.sound_of(history, id)?,
+            Ask::Sound(id, answer) => {
+                self.changed = false;
+                let sound = history.entry(id)?.and_then(|entry| entry.sound);
+                // Whoever asked waits for it, or has given up.
+                let _ = answer.send(sound);
+            }
+        }
+        Ok(())
+    }
+
+    /// The sound of an entry; compressed now, if that was not done.
+    fn sound_of(&self, history: &History, id: EntryId) -> Result<PathBuf, HistoryError> {
+        let entry = history.entry(id)?.ok_or(HistoryError::Missing)?;
+        if let Some(sound) = entry.sound {
+            return Ok(sound);
+        }
+        history.keep_sound(id, &entry.journal.ok_or(HistoryError::Missing)?)?;
+        history.entry(id)?.and_then(|entry| entry.sound).ok_or(HistoryError::Missing)
+    }
+
+    fn purge(&mut self, history: &History) -> Result<(), HistoryError> {
+        self.deleted = None;
+        self.changed = true;
+        history.purge()?;
+        Ok(())
+    }
+
+    /// Forgets what the rules tell to forget, and says so.
+    fn forget(&mut self, history: &History) -> Result<(), HistoryError> {
+        let Forgotten { entries, sounds, .. } = history.retain(&self.rules.retention, SystemTime::now())?;
+        if entries + sounds > 0 {
+            let message =
+                format!("By the settings of the history {entries} entries and {sounds} recordings were deleted.");
+            self.tell(News::Notice(Notice { tone: Tone::Info, message }));
+        }
+        Ok(())
+    }
+
+    /// Finds what was interrupted when the app was ended before.
+    fn recover(&mut self, history: &History) -> Result<(), HistoryError> {
+        history.purge()?;
+        let (orphans, bad) = self.journals.orphans();
+        for (path, cause) in bad {
+            tracing::warn!(path = %path.display(), %cause, "a journal gives nothing");
+        }
+        for orphan in orphans {
+            let known = history.entry_of_journal(&orphan.path)?;
+            if orphan.length.is_zero() {
+                let _ = std::fs::remove_file(&orphan.path);
+                if let Some(known) = known {
+                    history.remove(known.id)?;
+                }
+                continue;
+            }
+            let id = match known {
+                // Its text is there: only its sound was not put away yet.
+                Some(Entry { id, state: State::Done | State::Failed, .. }) => {
+                    history.keep_sound(id, &orphan.path)?;
+                    continue;
+                }
+                Some(known) => known.id,
+                None => {
+                    let (started, journal) = (orphan.head.started, Some(orphan.path.clone()));
+                    history.begin(&NewEntry { kind: Kind::Dictation, started, name: None, journal })?
+                }
+            };
+            history.set_length(id, orphan.length)?;
+            history.set_state(id, State::Recovered)?;
+        }
+        // The others: of those being recorded nothing reached the disk; those being transcribed again still have what they had.
+        for entry in history.unfinished()? {
+            match (entry.state, &entry.sound) {
+                (State::Recovered, _) => {}
+                (_, Some(_)) => {
+                    let failure = "It was not transcribed to the end. Transcribe it again.".to_owned();
+                    history.transcribed(entry.id, &Transcribed { failure: Some(failure), ..entry.transcribed })?;
+                }
+                (_, None) => history.remove(entry.id)?,
+            }
+        }
+        self.forget(history)
+    }
+
+    fn show(&mut self) {
+        self.attempt(|clerk, history| {
+            let found = history.unfinished()?;
+            let interrupted = found.iter().filter(|entry| entry.state == State::Recovered && entry.journal.is_some());
+            clerk.tell(News::Interrupted(interrupted.map(interrupted_of).collect()));
+            let shown = match &clerk.look {
+                Some(look) => {
+                    let page = history.page(&look.typed, 0, look.limit.into())?;
+                    Some(wire::History {
+                        typed: look.typed.clone(),
+                        entries: page.entries.into_iter().map(entry_of).collect(),
+                        total: u32::try_from(page.total).unwrap_or(u32::MAX),
+                        deleted: clerk.deleted.map_or(0, |(count, _)| u32::try_from(count).unwrap_or(u32::MAX)),
+                        fault: clerk.fault.clone(),
+                    })
+                }
+                None => None,
+            };
+            clerk.tell(News::Shown(shown));
+            Ok(())
+        });
+        // What could not be shown now cannot be shown at once again.
+        self.changed = false;
+    }
+}
+
+fn interrupted_of(entry: &Entry) -> wire::Interrupted {
+    wire::Interrupted {
+        id: number_of(entry.id),
+        started_ms: ms_of(entry.started),
+        seconds: entry.length.unwrap_or_default().as_secs_f32(),
+    }
+}
+
+fn entry_of(entry: Entry) -> wire::Entry {
+    let state = match (entry.state, &entry.transcribed.failure) {
+        (State::Recording, _) => EntryState::Recording,
+        (State::Transcribing, _) => EntryState::Transcribing,
+        (State::Done, _) => EntryState::Done,
+        (State::Failed, message) => EntryState::Failed { message: message.clone().unwrap_or_default() },
+        (State::Recovered, _) => EntryState::Interrupted,
+    };
+    wire::Entry {
+        id: number_of(entry.id),
+        started_ms: ms_of(entry.started),
+        seconds: entry.length.map(|length| length.as_secs_f32()),
+        state,
+        text: entry.text().to_owned(),
+        edited: entry.edited.is_some(),
+        waited_ms: entry.transcribed.waited.map(|waited| waited.as_secs_f32() * 1_000.0),
+        name: entry.name,
+        model: entry.transcribed.model,
+        device: entry.transcribed.device,
+        application: entry.application,
+        pinned: entry.pinned,
+        sound: entry.sound.is_some() || entry.journal.is_some(),
+    }
+}
+
+/// The page's numbers have 53 bits, and nobody has dictated four billion times.
+fn number_of(id: EntryId) -> u32 {
+    u32::try_from(id.0).unwrap_or(u32::MAX)
+}
+
+fn ms_of(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1_000.0
+}

@@ -1,0 +1,151 @@
+import { fireEvent, render, screen, within } from '@testing-library/svelte';
+import axe from 'axe-core';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+import App from '../src/App.svelte';
+import { MockBackend } from '../src/lib/backend/mock';
+import { seconds, t } from '../src/lib/i18n';
+
+let backend: MockBackend;
+
+beforeEach(async () => {
+  vi.useFakeTimers({ now: new Date(2026, 10, 26, 14, 30) });
+  URL.createObjectURL = vi.fn(() => 'blob:sound');
+  URL.revokeObjectURL = vi.fn();
+  backend = new MockBackend();
+  render(App, { backend });
+  await settle();
+});
+
+afterEach(() => vi.useRealTimers());
+
+const settle = () => vi.advanceTimersByTimeAsync(0);
+const list = () => screen.getByRole('region', { name: t.app.views.history });
+const entries = () => [...list().querySelectorAll('li')];
+// By hand, for a query by role computes the names of the whole page.
+function button(name: string | RegExp, where: HTMLElement = document.body): HTMLButtonElement {
+  const named = (candidate: Element) => candidate.getAttribute('aria-label') ?? candidate.textContent?.trim() ?? '';
+  const fits = (candidate: Element) => (typeof name === 'string' ? named(candidate) === name : name.test(named(candidate)));
+  const found = [...where.querySelectorAll('button')].find(fits);
+  if (!found) throw new Error(`there is no button called ${name}`);
+  return found;
+}
+
+async function press(element: HTMLElement): Promise<void> {
+  await fireEvent.click(element);
+  await settle();
+}
+
+async function open(): Promise<void> {
+  await press(button(t.app.views.history, document.querySelector('nav')!));
+}
+
+async function search(words: string): Promise<void> {
+  await fireEvent.input(screen.getByRole('searchbox'), { target: { value: words } });
+  await settle();
+}
+
+test('entries are listed by day, the newest first, and more can be shown', async () => {
+  await open();
+  const days = within(list()).getAllByRole('heading').map((day) => day.textContent);
+  expect(days[0]).toContain('November 26');
+  expect(new Set(days).size).toBe(days.length);
+  expect(entries()).toHaveLength(8);
+  expect(list().textContent).not.toContain('Show more');
+  const look = vi.spyOn(backend, 'lookAtHistory');
+  backend.say({ kind: 'history', history: { typed: '', entries: [], total: 120, deleted: 0, fault: null } });
+  await settle();
+  await press(button('Show more (120)'));
+  expect(look).toHaveBeenCalledWith('', 100);
+});
+
+test('what is typed is looked for, and where nothing is found this is said', async () => {
+  await open();
+  await search('umbrella');
+  expect(entries().length).toBeGreaterThan(0);
+  expect(entries().every((entry) => entry.textContent?.includes('umbrella'))).toBe(true);
+  await search('submarine');
+  expect(list().textContent).toContain(t.history.nothingFound);
+});
+
+test('what is deleted can be put back, and what is pinned stays', async () => {
+  await open();
+  const first = entries()[0]!.textContent;
+  await press(button(/Delete the entry/, entries()[0]));
+  expect(entries()[0]!.textContent).not.toBe(first);
+  expect(screen.getByText(/One entry was deleted/)).toBeTruthy();
+  await press(button(t.history.undo));
+  expect(entries()[0]!.textContent).toBe(first);
+  await press(button(t.history.deleteAll));
+  expect(entries()).toHaveLength(1);
+  expect(screen.getByText(/7 entries were deleted/)).toBeTruthy();
+  expect(button(t.history.deleteAll).disabled).toBe(true);
+  await press(button(/Do not keep/, entries()[0]));
+  await press(button(t.history.deleteAll));
+  expect(list().textContent).toContain(t.history.emptyTitle);
+});
+
+test('a text is edited in its place; Escape leaves it as it was', async () => {
+  await open();
+  await press(button(/Edit the text/, entries()[0]));
+  const area = within(entries()[0]!).getByRole('textbox') as HTMLTextAreaElement;
+  expect(document.activeElement).toBe(area);
+  await fireEvent.input(area, { target: { value: 'Send it on Thursday.' } });
+  await press(button(t.history.save, entries()[0]));
+  expect(entries()[0]!.textContent).toContain('Send it on Thursday.');
+  expect(entries()[0]!.textContent).toContain('edited');
+  await press(button(/Edit the text/, entries()[0]));
+  await fireEvent.input(within(entries()[0]!).getByRole('textbox'), { target: { value: 'Never.' } });
+  await fireEvent.keyDown(within(entries()[0]!).getByRole('textbox'), { key: 'Escape' });
+  await settle();
+  expect(entries()[0]!.textContent).toContain('Send it on Thursday.');
+});
+
+test('a recording is played, once more written down, and missed where it is gone', async () => {
+  await open();
+  await press(button(/Play the recording/, entries()[0]));
+  expect(entries()[0]!.querySelector('audio')?.getAttribute('src')).toBe('blob:sound');
+  await press(button(/again/, entries()[0]));
+  expect(entries()[0]!.textContent).toContain(t.history.transcribing);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(entries()[0]!.textContent).toContain('Ask not');
+  backend.soundOf = async () => new ArrayBuffer(0);
+  await press(button(/Play the recording/, entries()[0]));
+  expect(screen.getByText(t.history.soundGone)).toBeTruthy();
+  expect(URL.revokeObjectURL).toHaveBeenCalledWith('blob:sound');
+  // One further down: the message stands among them.
+  expect(() => button(/Play/, entries()[5])).toThrow();
+});
+
+test('an interrupted dictation is offered until something is decided', async () => {
+  const startedMs = new Date(2026, 10, 26, 14, 2).getTime();
+  backend.say({ kind: 'interrupted', interrupted: [{ id: 8, startedMs, seconds: 38.2 }] });
+  await settle();
+  const offer = screen.getByRole('status', { name: t.history.interrupted });
+  expect(offer.textContent).toContain('02:02 PM, 38 s');
+  await press(button(t.history.transcribe, offer));
+  expect(offer.textContent?.trim()).toBe('');
+});
+
+test('a history that cannot be kept says why', async () => {
+  await open();
+  const fault = 'The history cannot be kept in /home/you (read-only); check who may write there.';
+  backend.say({ kind: 'history', history: { typed: '', entries: [], total: 0, deleted: 0, fault } });
+  await settle();
+  expect(screen.getByText(fault).closest('[role=alert]')).toBeTruthy();
+});
+
+test('the view breaks no accessibility rule', async () => {
+  await open();
+  await press(button(/Edit the text/, entries()[0]));
+  backend.say({ kind: 'interrupted', interrupted: [{ id: 8, startedMs: 0, seconds: 1 }] });
+  await settle();
+  // It waits by timers of its own.
+  vi.useRealTimers();
+  const { violations } = await axe.run(document.body, { rules: { 'color-contrast': { enabled: false }, 'label-content-name-mismatch': { enabled: false } } });
+  expect(violations.map(({ id, nodes }) => [id, nodes.map((node) => node.html)])).toEqual([]);
+});
+
+test('lengths are said as people say them', () => {
+  expect([seconds(0.4), seconds(38.2), seconds(65), seconds(3725)]).toEqual(['0 s', '38 s', '1:05 min', '1:02:05 h']);
+});
