@@ -157,7 +157,7 @@ impl Models {
             Order::Ended(name, result) => self.ended(&name, result),
             Order::Changed(result) => {
                 self.changed |= result.is_ok();
-                self.failure = result.as_ref().err().map(|error| sentence(error));
+                self.failure = result.as_ref().err().map(sentence);
                 self.look();
             }
         }
