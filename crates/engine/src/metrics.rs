@@ -1,5 +1,6 @@
 //! Figures: what every stage and every request took, and one snapshot of them for whoever shows them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use amanuensis_pool::PoolStats;
@@ -14,6 +15,8 @@ use crate::settings::Mode;
 const LONGEST_US: u64 = 24 * 3600 * 1_000_000;
 /// Significant decimal digits of a histogram: percentiles are right within a percent.
 const DIGITS: u8 = 2;
+/// Requests the timings of which are remembered one by one.
+const RECENT: usize = 20;
 
 /// Everything that is known about an engine at a moment. Plain data: who sends it somewhere writes it as is wanted there.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +62,8 @@ pub struct RequestFigures {
     pub queue_wait: Percentiles,
     /// From submission to the end, of all that finished.
     pub latency: Percentiles,
+    /// Where the time of the last that finished went, the oldest first; at most 20.
+    pub recent: Vec<Timings>,
 }
 
 impl RequestFigures {
@@ -167,6 +172,7 @@ pub(crate) struct Metrics {
     active_since: Option<Duration>,
     queue_wait: Times,
     latency: Times,
+    recent: VecDeque<Timings>,
 }
 
 impl Metrics {
@@ -191,6 +197,7 @@ impl Metrics {
             active_since: None,
             queue_wait: Times::new(),
             latency: Times::new(),
+            recent: VecDeque::with_capacity(RECENT),
         }
     }
 
@@ -240,6 +247,10 @@ impl Metrics {
                 self.finished += 1;
                 self.audio += timings.audio;
                 self.latency.record(timings.total);
+                if self.recent.len() == RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(*timings);
             }
             Err(RequestError::Cancelled | RequestError::Deadline { .. }) => self.cancelled += 1,
             Err(_) => self.failed += 1,
@@ -261,6 +272,7 @@ impl Metrics {
             active: self.active + self.active_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             queue_wait: self.queue_wait.percentiles(),
             latency: self.latency.percentiles(),
+            recent: self.recent.iter().copied().collect(),
         }
     }
 
