@@ -4,6 +4,7 @@
 //! *Units*: samples are `f32` of about -1 to 1, 16,000 a second, one channel, wherever no other rate is named.
 
 pub mod capture;
+mod chime;
 pub mod file;
 mod playback;
 mod resample;
@@ -11,6 +12,7 @@ mod voice;
 mod wav;
 
 pub use capture::{Capture, CaptureError, CaptureEvent, Device, devices};
+pub use chime::{Chime, ChimeError};
 pub use file::{AudioFile, FileError};
 pub use playback::{Playback, PlaybackError, PlaybackEvent};
 pub use resample::Resampler;
