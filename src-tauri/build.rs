@@ -1,10 +1,12 @@
 //! Names the page's commands, so that the capability must list each of them, and embeds the built page.
 
-/// Every command the page may call; `capabilities/main.json` grants them one by one.
+/// Every command the page may call; the files in `capabilities` grant them one by one.
 const COMMANDS: &[&str] = &[
     "subscribe",
+    "subscribe_overlay",
     "watch",
     "watch_performance",
+    "set_panel",
     "start",
     "stop",
     "cancel",

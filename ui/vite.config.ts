@@ -11,6 +11,7 @@ export default defineConfig({
     target: 'safari16.4',
     // No data: URLs and no inline script: the content security policy allows neither.
     assetsInlineLimit: 0,
+    rolldownOptions: { input: ['index.html', 'overlay.html'] },
     modulePreload: { polyfill: false },
   },
   // No test waits so long; it bounds a hang, on a machine that does other things too.

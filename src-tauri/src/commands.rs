@@ -10,13 +10,20 @@ use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager as _, State, WebviewWindow};
 
 use crate::desk::{Desk, Message, ModelOrder, Order};
-use crate::wire::Update;
+use crate::windows::panel;
+use crate::wire::{Overlay, Update};
 
 /// Begins to send everything that changes to `updates`.
 #[tauri::command]
 pub fn subscribe(desk: State<'_, Desk>, updates: Channel<Vec<Update>>) {
     // A page that was closed or reloaded subscribes anew and gets everything then: its failure is of no interest.
     desk.send(Message::Subscribe(Box::new(move |news| _ = updates.send(news))));
+}
+
+/// Begins to send the overlay's page all that it shows.
+#[tauri::command]
+pub fn subscribe_overlay(desk: State<'_, Desk>, page: Channel<Overlay>) {
+    desk.send(Message::SubscribeOverlay(Box::new(move |shown| _ = page.send(shown))));
 }
 
 /// Whether the page can be seen: nothing is sent to one that cannot.
@@ -71,6 +78,12 @@ pub fn dismiss_notice(desk: State<'_, Desk>) {
 #[tauri::command]
 pub fn watch_performance(desk: State<'_, Desk>, watched: bool) {
     desk.send(Message::WatchPerformance(watched));
+}
+
+/// Makes the window a small panel above all others, or what it was before.
+#[tauri::command]
+pub fn set_panel(window: WebviewWindow, before: State<'_, panel::Before>, on: bool) -> Result<(), tauri::Error> {
+    panel::set(&window, &before, on)
 }
 
 /// These are the settings from now on.

@@ -3,12 +3,16 @@
 //! Every trigger is a [`Message`], an event of the dictation, or one of the file that is being transcribed; what the
 //! page has to know leaves through the [`Outbox`].
 
+mod autostart;
 mod files;
 mod history;
 mod models;
 mod outbox;
+mod overlay;
 mod performance;
+mod sensors;
 mod settings;
+mod surroundings;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,7 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use amanuensis_audio::{AudioFile, CaptureError, Device, FileError};
+use amanuensis_audio::{AudioFile, CaptureError, Chime, Device, FileError};
 use amanuensis_dictation::{Event, Outcome, Session, Setup};
 use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_history::Transcribed;
@@ -25,6 +29,7 @@ use amanuensis_settings::Store;
 use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::tray::Face;
 use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
 use files::{FileId, Files};
 pub use history::{Ask, Look};
@@ -33,9 +38,12 @@ pub use models::Order as ModelOrder;
 use models::{Models, Rest};
 use outbox::Outbox;
 pub use outbox::Page;
+use overlay::Overlay;
+pub use overlay::{Curtain, OverlayPage};
 use performance::Gauge;
 use settings::Chosen;
 pub use settings::{Order, Served};
+use surroundings::Surroundings;
 
 /// What can happen to the desk.
 pub enum Message {
@@ -43,8 +51,10 @@ pub enum Message {
     Subscribe(Page),
     /// The page can or cannot be seen.
     Visible(bool),
-    /// The window is in front: what is plugged in may have changed meanwhile.
-    Focused,
+    /// The overlay's page wants to know.
+    SubscribeOverlay(OverlayPage),
+    /// The window has the focus, or no longer has it.
+    Focused(bool),
     /// A file is, or is no longer, dragged over the window.
     Dragging(bool),
     /// Recordings are to be transcribed: dropped on the window, chosen, or named on the command line.
@@ -108,6 +118,27 @@ pub fn load_model(chosen: &amanuensis_settings::Model) -> Result<Loaded, String>
 /// How a model is read.
 type Load = Arc<dyn Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync>;
 
+/// What the desk wants of the desktop around it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Errand {
+    /// Something is to be done with the overlay's window.
+    Overlay(Curtain),
+    /// The tray is to show this, or nothing.
+    Tray(Option<Face>),
+    /// A sound is to be heard.
+    Sound(Chime),
+    /// The desktop is to say something.
+    Notify {
+        /// What it is about.
+        summary: String,
+        /// What is the matter.
+        body: String,
+    },
+}
+
+/// Who runs the desk's errands. It must not keep the desk waiting.
+type Run = Box<dyn Fn(Errand) + Send>;
+
 /// The running desk.
 pub struct Desk {
     inbox: Sender<Message>,
@@ -116,14 +147,16 @@ pub struct Desk {
 
 impl Desk {
     /// Starts the thread, and another one that loads the model. The program's data are in `data`, the settings in `store`.
+    /// `run` does what is wanted of the desktop, without making the desk wait.
     pub fn start(
         data: &Path,
         store: Store,
         load: impl Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync + 'static,
+        run: impl Fn(Errand) + Send + 'static,
     ) -> Self {
         // More messages than this wait only if the desk hangs, and then waiting is the only truthful answer.
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        let mut state = State::new(inbox.clone(), data, store, Arc::new(load));
+        let mut state = State::new(inbox.clone(), data, store, Arc::new(load), Box::new(run));
         state.open_model();
         let thread = std::thread::Builder::new()
             .name("desk".into())
@@ -158,7 +191,10 @@ struct State {
     inbox: Sender<Message>,
     load: Load,
     chosen: Chosen,
+    run_errand: Run,
     outbox: Outbox,
+    overlay: Overlay,
+    surroundings: Surroundings,
     view: View,
     takes: Vec<Take>,
     files: Files,
@@ -192,7 +228,7 @@ struct State {
 }
 
 impl State {
-    fn new(inbox: Sender<Message>, data: &Path, store: Store, load: Load) -> Self {
+    fn new(inbox: Sender<Message>, data: &Path, store: Store, load: Load, run_errand: Run) -> Self {
         let (listener, dictation) = crossbeam_channel::unbounded();
         let (chosen, notice) = Chosen::open(store);
         let past = Past::open(data, &chosen.settings().history);
@@ -204,10 +240,14 @@ impl State {
             models: Models::new(inbox.clone()),
             rest: Rest::default(),
             inbox,
+            run_errand,
             outbox: Outbox::default(),
+            overlay: Overlay::default(),
+            surroundings: Surroundings::default(),
             view: View {
                 phase: Phase::Idle,
                 writing: 0,
+                hands_free: false,
                 model: Model::Loading,
                 microphones: Vec::new(),
                 microphone: chosen.settings().dictation.microphone.clone(),
@@ -234,6 +274,10 @@ impl State {
 
     fn run(mut self, messages: &Receiver<Message>) {
         self.look_for_microphones();
+        if self.chosen.settings().interface.autostart {
+            // Where the program lies may have changed.
+            self.set_autostart(true);
+        }
         loop {
             let now = Instant::now();
             if self.engine.is_some() {
@@ -242,8 +286,13 @@ impl State {
             self.look_at_performance(now);
             self.rest_if_idle(now);
             self.send_news(now);
+            self.tell_surroundings();
+            if let Some(curtain) = self.overlay.advance(now) {
+                (self.run_errand)(Errand::Overlay(curtain));
+            }
             let look = self.next_look.filter(|_| self.outbox.watched());
-            let due = self.outbox.due(now).into_iter().chain(self.files.due()).chain(look).chain(self.rest.due()).min();
+            let own = self.outbox.due(now).into_iter().chain(self.overlay.due(now)).chain(look);
+            let due = own.chain(self.files.due()).chain(self.rest.due()).min();
             let alarm = due.map_or_else(crossbeam_channel::never, crossbeam_channel::at);
             crossbeam_channel::select! {
                 recv(messages) -> message => match message {
@@ -289,7 +338,14 @@ impl State {
                 self.models.tell_again();
                 self.look_for_microphones();
             }
-            Message::Focused => self.look_for_microphones(),
+            Message::SubscribeOverlay(page) => self.overlay.subscribe(page),
+            Message::Focused(focused) => {
+                self.overlay.set_own_focus(focused);
+                // What is plugged in may have changed meanwhile.
+                if focused {
+                    self.look_for_microphones();
+                }
+            }
             Message::Dragging(over) => self.view.dropping = over,
             Message::Open(paths) => {
                 self.view.dropping = false;
@@ -340,7 +396,12 @@ impl State {
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
         self.tell_of_models();
-        let Self { outbox, view, takes, files, chosen, shown, .. } = self;
+        let Self { outbox, overlay, view, takes, files, chosen, shown, .. } = self;
+        let device = match &view.model {
+            Model::Ready { device, .. } => Some(device.as_str()),
+            _ => None,
+        };
+        overlay.set_means(device, chosen.settings());
         view.files = files.shown();
         outbox.show(view);
         outbox.flush(now, || {
@@ -430,6 +491,8 @@ impl State {
     }
 
     fn dictated(&mut self, event: Event) {
+        self.overlay.happened(&event, Instant::now());
+        self.sound(&event);
         match event {
             Event::Opening { take } => {
                 self.view.phase = Phase::Opening;
@@ -442,7 +505,10 @@ impl State {
                 }
             }
             Event::MicrophoneLive { .. } => {}
-            Event::HandsFree { on } => self.hands_free_is(on),
+            Event::HandsFree { on } => {
+                self.view.hands_free = on;
+                self.hands_free_is(on);
+            }
             Event::Gap { length } => {
                 let lost = length.as_secs_f32();
                 let message = format!("{lost:.1} s of sound were lost: the machine is too busy. Close other programs.");
@@ -528,6 +594,7 @@ impl State {
     }
 
     fn finished(&mut self, take: u32, outcome: Outcome) {
+        self.tell_of_dictation(&outcome);
         match outcome {
             Outcome::Text(_) => {}
             // Nobody has pressed anything, and nobody waits for words.
@@ -634,9 +701,12 @@ mod tests {
 
     /// A desk without settings and without a model.
     fn desk(data: &Path) -> Desk {
-        Desk::start(data, Store::at("/nowhere/settings.json".into()), |_| {
-            Err("There is no model. Put one there.".to_owned())
-        })
+        Desk::start(
+            data,
+            Store::at("/nowhere/settings.json".into()),
+            |_| Err("There is no model. Put one there.".to_owned()),
+            |_| {},
+        )
     }
 
     /// The first view that fits; the desk has to come to it without being asked again.
@@ -684,7 +754,7 @@ mod tests {
     fn settings_are_kept_and_impossible_ones_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::at(folder.path().join("settings.json"));
-        let desk = Desk::start(folder.path(), store.clone(), |_| Err("There is no model.".to_owned()));
+        let desk = Desk::start(folder.path(), store.clone(), |_| Err("There is no model.".to_owned()), |_| {});
         let mut settings = Settings::default();
         settings.dictation.microphone = Some("headset".into());
         desk.send(Message::Settings(Order::Change(Box::new(settings.clone()))));
@@ -703,7 +773,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("settings.json");
         std::fs::write(&path, "{").expect("a file can be written");
-        let desk = Desk::start(folder.path(), Store::at(path), |_| Err("There is no model.".to_owned()));
+        let desk = Desk::start(folder.path(), Store::at(path), |_| Err("There is no model.".to_owned()), |_| {});
         let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
         assert!(notice.message.contains("settings.json.corrupt-"), "{}", notice.message);
     }

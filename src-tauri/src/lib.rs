@@ -11,9 +11,14 @@ use tauri::{AppHandle, DragDropEvent, Manager as _, RunEvent, WebviewWindowBuild
 
 mod commands;
 mod desk;
+mod notifications;
+mod tray;
+mod windows;
 mod wire;
+mod words;
 
-use desk::{Desk, Message};
+use desk::{Desk, Errand, Message};
+use tray::{Choice, Tray};
 
 /// How the app is started. If it is open already, the open one is told.
 #[derive(Debug, Clone, Default, Parser)]
@@ -24,6 +29,9 @@ pub struct Arguments {
     /// Choose recordings to transcribe.
     #[arg(long)]
     choose: bool,
+    /// Start without showing the window, as with the session.
+    #[arg(long)]
+    background: bool,
     #[command(flatten)]
     control: Control,
 }
@@ -75,6 +83,9 @@ pub enum RunError {
     Tauri(#[from] tauri::Error),
 }
 
+/// The main window's name.
+const MAIN: &str = "main";
+
 /// Opens the window and runs until it is closed.
 ///
 /// # Errors
@@ -83,6 +94,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
     // Tauri would do it too, but panic where it fails.
     gtk::init().map_err(|_| RunError::NoDisplay)?;
     tauri::Builder::default()
+        .manage(windows::panel::Before::default())
         .plugin(tauri_plugin_single_instance::init(|app, words, folder| {
             // What the other one could not parse, it has already complained about.
             if let Ok(arguments) = Arguments::try_parse_from(words) {
@@ -96,17 +108,24 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             }
             let models = amanuensis_models::folder();
             let data = models.parent().unwrap_or(&models);
-            app.manage(Desk::start(data, Store::default(), desk::load_model));
+            let handle = app.handle().clone();
+            app.manage(Tray::start(move |choice| choose(&handle, choice)));
+            let handle = app.handle().clone();
+            app.manage(Desk::start(data, Store::default(), desk::load_model, move |errand| {
+                run_errand(&handle, errand)
+            }));
             for window in &app.config().app.windows {
-                WebviewWindowBuilder::from_config(app.handle(), window)?.build()?;
+                WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background).build()?;
             }
             obey(app.handle(), &arguments, &std::env::current_dir().unwrap_or_default());
             Ok(())
         })
         .invoke_handler(tauri::generate_handler![
             commands::subscribe,
+            commands::subscribe_overlay,
             commands::watch,
             commands::watch_performance,
+            commands::set_panel,
             commands::start,
             commands::stop,
             commands::cancel,
@@ -138,8 +157,21 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::dismiss_models,
         ])
         .on_window_event(|window, event| {
+            if window.label() != MAIN {
+                return;
+            }
             if let Some(message) = message_of(event) {
                 window.state::<Desk>().send(message);
+            }
+            match event {
+                WindowEvent::CloseRequested { api, .. } if window.state::<Tray>().is_hosted() => {
+                    api.prevent_close();
+                    // What cannot be hidden stays in sight.
+                    let _ = window.hide();
+                }
+                // The overlay's window may still be there, and nobody sees it.
+                WindowEvent::Destroyed => window.app_handle().exit(0),
+                _ => {}
             }
         })
         .build(tauri::generate_context!())?
@@ -152,6 +184,49 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Does on a thread of its own what may hang, and is missed by nobody where it fails: the log says so.
+fn apart<E: std::fmt::Display>(name: &'static str, work: impl FnOnce() -> Result<(), E> + Send + 'static) {
+    let work = move || {
+        if let Err(error) = work() {
+            tracing::info!("{name}: {error}");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name(name.into()).spawn(work) {
+        tracing::info!("{name}: {error}");
+    }
+}
+
+/// Does what was chosen in the tray.
+fn choose(app: &AppHandle, choice: Choice) {
+    match choice {
+        Choice::Toggle => app.state::<Desk>().send(Message::Toggle),
+        Choice::Show => show(app),
+        Choice::Quit => app.exit(0),
+    }
+}
+
+/// Brings the main window to the front.
+fn show(app: &AppHandle) {
+    if let Some(window) = app.get_webview_window(MAIN) {
+        // A window manager may refuse to raise it; there is nothing more to try.
+        let _ = window.show().and_then(|()| window.unminimize()).and_then(|()| window.set_focus());
+    }
+}
+
+/// Does what the desk wants of the desktop, without making it wait.
+fn run_errand(app: &AppHandle, errand: Errand) {
+    match errand {
+        Errand::Overlay(curtain) => {
+            let handle = app.clone();
+            // After the end there is no window to be drawn.
+            let _ = app.run_on_main_thread(move || windows::overlay::draw(&handle, curtain));
+        }
+        Errand::Tray(face) => app.state::<Tray>().show(face),
+        Errand::Sound(chime) => apart("chime", move || chime.play()),
+        Errand::Notify { summary, body } => apart("notify", move || notifications::notify(&summary, &body)),
+    }
+}
+
 /// Does what the app was started for. `folder` is where relative paths begin.
 fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
     let desk = app.state::<Desk>();
@@ -161,14 +236,12 @@ fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
     match arguments.control.message() {
         // A key binding works in the background: the window stays where it is, and the focus too.
         Some(message) => desk.send(message),
+        None if arguments.background => {}
         None => {
-            if let Some(window) = app.get_webview_window("main") {
-                // A window manager may refuse to raise it; there is nothing more to try.
-                let _ = window.unminimize().and_then(|()| window.set_focus());
-                if arguments.choose {
-                    // It fails only while the app ends.
-                    let _ = commands::choose_files(app.clone(), window, "Open recordings".to_owned());
-                }
+            show(app);
+            if let Some(window) = app.get_webview_window(MAIN).filter(|_| arguments.choose) {
+                // It fails only while the app ends.
+                let _ = commands::choose_files(app.clone(), window, words::of(None).open.to_owned());
             }
         }
     }
@@ -177,7 +250,7 @@ fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
 /// What an event of the window means to the desk.
 fn message_of(event: &WindowEvent) -> Option<Message> {
     match event {
-        WindowEvent::Focused(true) => Some(Message::Focused),
+        WindowEvent::Focused(focused) => Some(Message::Focused(*focused)),
         WindowEvent::DragDrop(DragDropEvent::Enter { .. }) => Some(Message::Dragging(true)),
         WindowEvent::DragDrop(DragDropEvent::Leave) => Some(Message::Dragging(false)),
         WindowEvent::DragDrop(DragDropEvent::Drop { paths, .. }) => Some(Message::Open(paths.clone())),

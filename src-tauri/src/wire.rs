@@ -4,12 +4,14 @@
 
 mod history;
 mod models;
+mod overlay;
 mod settings;
 
 use serde::Serialize;
 
 pub use history::{Entry, EntryState, History, Interrupted};
 pub use models::{Models, ShelfModel, ShelfState};
+pub use overlay::{Overlay, OverlayStage};
 pub use settings::{Api, Choices};
 
 /// One message to the page. Text is sent as it grows, never again as a whole while the page is watching:
@@ -125,6 +127,8 @@ pub struct View {
     pub phase: Phase,
     /// Dictations recorded but not yet written out.
     pub writing: u32,
+    /// Speech begins dictations, and a pause ends them.
+    pub hands_free: bool,
     /// The model in use.
     pub model: Model,
     /// Input devices that can be chosen, best first.
@@ -275,6 +279,41 @@ pub struct Performance {
     pub cores: u32,
     /// Memory of the app, WebKit's processes included.
     pub memory_mib: f32,
+    /// What the processors draw, in watts.
+    pub power_w: Reading,
+    /// How hot the processors are, in degrees Celsius.
+    pub temperature_c: Reading,
+    /// The last requests, the oldest first.
+    pub recent: Vec<RequestTimes>,
+}
+
+/// What a sensor of this machine says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Reading {
+    /// It can be read.
+    Known {
+        /// In the unit of the field.
+        value: f32,
+    },
+    /// There is none.
+    Missing,
+    /// Nobody but the administrator may read it.
+    Forbidden,
+}
+
+/// Where the time of a request went.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub struct RequestTimes {
+    /// From its submission to its start.
+    pub queued_ms: f32,
+    /// In each stage, as in `stages`.
+    pub stages_ms: [f32; 3],
+    /// From its submission to its end.
+    pub total_ms: f32,
 }
 
 /// What a stage of the engine does.
@@ -345,7 +384,7 @@ mod tests {
 
     use ts_rs::{Config, TS};
 
-    use super::Update;
+    use super::{Overlay, Update};
 
     /// Compares the generated types with those in the tree; with `UPDATE_TYPES` set it writes them.
     #[test]
@@ -353,9 +392,11 @@ mod tests {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/src/lib/backend/wire");
         if std::env::var_os("UPDATE_TYPES").is_some() {
             Update::export_all(&Config::default().with_out_dir(&kept)).unwrap();
+            Overlay::export_all(&Config::default().with_out_dir(&kept)).unwrap();
         }
         let fresh = tempfile::tempdir().unwrap();
         Update::export_all(&Config::default().with_out_dir(fresh.path())).unwrap();
+        Overlay::export_all(&Config::default().with_out_dir(fresh.path())).unwrap();
         let read = |folder: &Path| -> Vec<(String, String)> {
             let mut files: Vec<_> = std::fs::read_dir(folder)
                 .unwrap()

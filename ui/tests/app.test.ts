@@ -127,6 +127,38 @@ test('what the machine does is shown while it is asked for, and measured at no o
   expect(transcript()).toBeTruthy();
 });
 
+test('hands-free is switched on where one dictates, and says that it listens', async () => {
+  await press(screen.getByRole('switch', { name: 'Hands-free' }));
+  expect(screen.getAllByRole('status').map((status) => status.textContent)).toContain('Listening for speech. Begin to speak, and pause to end.');
+  await press(screen.getByRole('switch', { name: 'Hands-free' }));
+  expect(screen.getAllByRole('status').map((status) => status.textContent)).toContain('Press and speak.');
+});
+
+test('the last requests are shown by stage, and what no sensor says is said to be missing', async () => {
+  await show('Performance');
+  await vi.advanceTimersByTimeAsync(1000);
+  const shown = screen.getByRole('region', { name: 'Performance' });
+  expect(shown.textContent).toContain('18 W');
+  expect(shown.textContent).toContain('Only the administrator may read it');
+  expect(within(shown).getByRole('img', { name: 'Last requests, by stage' }).querySelectorAll('rect')).toHaveLength(3 * 4);
+  expect(shown.textContent).toContain('Total 412 ms');
+});
+
+test('the window can be a small panel', async () => {
+  const panel = vi.spyOn(backend, 'setPanel');
+  await show('Performance');
+  await vi.advanceTimersByTimeAsync(1000);
+  await press(screen.getByRole('button', { name: 'Small panel' }));
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(screen.getByRole('main', { name: 'Performance' }).textContent).toContain('310 ms');
+  vi.useRealTimers();
+  await check();
+  vi.useFakeTimers();
+  await press(screen.getByRole('button', { name: 'Back to the whole window' }));
+  expect(microphone()).toBeTruthy();
+  expect(panel.mock.calls).toEqual([[true], [false]]);
+});
+
 test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
   backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });

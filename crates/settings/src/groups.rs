@@ -30,7 +30,7 @@ pub struct Settings {
 }
 
 /// The page.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "InterfaceSettings"))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Interface {
@@ -40,6 +40,28 @@ pub struct Interface {
     pub theme: Theme,
     /// Whether the first-run guide was gone through or skipped.
     pub guided: bool,
+    /// A small window shows what is dictated into other programs.
+    pub overlay: bool,
+    /// An icon in the tray, where the app lives on when its window is closed.
+    pub tray: bool,
+    /// The desktop tells what happens while the window is hidden.
+    pub notifications: bool,
+    /// The app starts with the session, without its window.
+    pub autostart: bool,
+}
+
+impl Default for Interface {
+    fn default() -> Self {
+        Self {
+            language: Language::default(),
+            theme: Theme::default(),
+            guided: false,
+            overlay: true,
+            tray: true,
+            notifications: true,
+            autostart: false,
+        }
+    }
 }
 
 /// What the page speaks.
@@ -89,6 +111,8 @@ pub struct Dictation {
     pub language: Option<String>,
     /// Dictations begin and end by voice while this is on.
     pub hands_free: bool,
+    /// The microphone stays open between dictations, so that the next begins with what was said just before the press.
+    pub stand_by: bool,
     /// Words are shown while they are spoken. Off, the machine has less to do.
     pub live_text: bool,
     /// A sound when a dictation begins and one when it ends.
@@ -97,7 +121,7 @@ pub struct Dictation {
 
 impl Default for Dictation {
     fn default() -> Self {
-        Self { microphone: None, language: None, hands_free: false, live_text: true, sounds: false }
+        Self { microphone: None, language: None, hands_free: false, stand_by: false, live_text: true, sounds: false }
     }
 }
 

@@ -467,7 +467,8 @@ mod tests {
     /// A desk that is not run by a thread, and what threads report to it.
     fn state(folder: &std::path::Path) -> (State, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        (State::new(inbox, folder, Store::at(folder.join("settings.json")), Arc::new(load_model)), messages)
+        let store = Store::at(folder.join("settings.json"));
+        (State::new(inbox, folder, store, Arc::new(load_model), Box::new(|_| {})), messages)
     }
 
     /// Hands over what is reported until the model was read.

@@ -139,6 +139,7 @@ mod tests {
         View {
             phase: Phase::Idle,
             writing,
+            hands_free: false,
             model: Model::Loading,
             microphones: vec![],
             microphone: None,

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use amanuensis_engine::{Engine, Percentiles, Snapshot, StageFigures};
+use amanuensis_engine::{Engine, Percentiles, Snapshot, StageFigures, Timings};
 
-use crate::wire::{Npu, Performance, Pool, Span, StageLoad};
+use super::sensors::Sensors;
+use crate::wire::{Npu, Performance, Pool, RequestTimes, Span, StageLoad};
 
 /// How often it is looked at.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -20,6 +21,7 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Default)]
 pub struct Gauge {
     before: Option<Look>,
+    sensors: Sensors,
     /// From the press to the first sample.
     pub first_sample: Waits,
     /// From the stop to the last word.
@@ -41,12 +43,12 @@ impl Gauge {
     /// Looks, and compares with the last time. None the first time, when there is nothing to compare with.
     pub fn look(&mut self, engine: &Engine, now: Instant) -> Option<Performance> {
         let look = Look { at: now, engine: engine.snapshot(), processes: Usage::of_family(std::process::id()) };
-        let shown = self.before.as_ref().map(|before| self.compare(before, &look));
+        let shown = self.before.take().map(|before| self.compare(&before, &look));
         self.before = Some(look);
         shown
     }
 
-    fn compare(&self, before: &Look, now: &Look) -> Performance {
+    fn compare(&mut self, before: &Look, now: &Look) -> Performance {
         let during = now.at.duration_since(before.at);
         let (engine, requests) = (&now.engine, &now.engine.requests);
         let stages: Vec<_> =
@@ -66,6 +68,9 @@ impl Gauge {
             cpu: cpu / during.as_secs_f32().max(f32::EPSILON),
             cores: small(std::thread::available_parallelism().map_or(1, usize::from)),
             memory_mib: mebibytes(now.processes.memory_bytes),
+            power_w: self.sensors.power(now.at),
+            temperature_c: self.sensors.temperature(),
+            recent: requests.recent.iter().map(times).collect(),
         }
     }
 }
@@ -78,6 +83,14 @@ fn load(stage: &StageFigures, before: &StageFigures, during: Duration) -> StageL
         service: span(&stage.service),
         waiting: small(stage.waiting),
         windows: u32::try_from(stage.count).unwrap_or(u32::MAX),
+    }
+}
+
+fn times(timings: &Timings) -> RequestTimes {
+    RequestTimes {
+        queued_ms: milliseconds(timings.queued),
+        stages_ms: [timings.mel, timings.encode, timings.decode].map(milliseconds),
+        total_ms: milliseconds(timings.total),
     }
 }
 

@@ -14,7 +14,7 @@ use amanuensis_settings::{self as file, DevicePolicy, NpuFormat, Settings, Store
 use amanuensis_whisper::DecodeOptions;
 use amanuensis_whisper::languages::LANGUAGES;
 
-use super::{Loaded, Message, State, error, report, sentence};
+use super::{Loaded, Message, State, autostart, error, report, sentence};
 use crate::wire::{Api, Choices, Model, Notice, Phase, Tone, Update};
 
 /// How long other programs' requests may go on after the server was switched off.
@@ -186,10 +186,21 @@ impl State {
         if settings.history != before.history {
             self.past.go_by(&settings.history);
         }
-        if !settings.model.opens_as(&before.model) {
+        let autostart = settings.interface.autostart;
+        if autostart != before.interface.autostart {
+            self.set_autostart(autostart);
+        }
+        if !self.chosen.settings.model.opens_as(&before.model) {
             self.open_model();
         }
         self.serve();
+    }
+
+    /// Lets the app start with the session, or no longer.
+    pub(super) fn set_autostart(&mut self, on: bool) {
+        if let Err(cause) = autostart::set(on) {
+            self.view.notice = Some(error(sentence(&cause)));
+        }
     }
 
     /// Reads the chosen model, unless one is being read: then its end is waited for.
@@ -326,7 +337,11 @@ pub(super) fn choice(model: &file::Model) -> Choice {
 }
 
 fn between(settings: &Settings) -> Between {
-    if settings.dictation.hands_free { Between::HandsFree } else { Between::Closed }
+    match &settings.dictation {
+        dictation if dictation.hands_free => Between::HandsFree,
+        dictation if dictation.stand_by => Between::StandBy,
+        _ => Between::Closed,
+    }
 }
 
 /// How a session is to listen and to write.

@@ -1,12 +1,15 @@
 //! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
 
 mod drag;
+mod hands_free;
 mod history;
 mod models;
 mod network;
+mod overlay;
 mod screen;
 mod settings;
 mod stage;
+mod tray;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -12,6 +12,7 @@ use amanuensis_test_support::{Program, VirtualMicrophone, found};
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
@@ -148,6 +149,22 @@ impl Stage {
         (self.driver, self.page) = (Some(driver), page);
     }
 
+    /// Goes on in the window that is not `this`, as soon as there is one.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn enter_other_window(&self, this: &WindowHandle) {
+        let until = Instant::now() + SHOW;
+        loop {
+            let windows = self.page.windows().await.expect("windows");
+            if let Some(other) = windows.into_iter().find(|window| window != this) {
+                return self.page.switch_to_window(other).await.expect("it can be driven");
+            }
+            assert!(Instant::now() < until, "there is no other window");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
     pub fn app_again(&self, arguments: &[&str]) {
         let app = app();
@@ -158,8 +175,17 @@ impl Stage {
 
     /// The display's name, for programs that draw on it too.
     pub fn display(&self) -> &str {
-        let found = self.environment.iter().find(|(name, _)| *name == "DISPLAY");
-        &found.expect("BUG: there is no stage without a display").1
+        self.variable("DISPLAY")
+    }
+
+    /// The address of the message bus.
+    pub fn bus(&self) -> &str {
+        self.variable("DBUS_SESSION_BUS_ADDRESS")
+    }
+
+    fn variable(&self, wanted: &str) -> &str {
+        let found = self.environment.iter().find(|(name, _)| *name == wanted);
+        &found.expect("BUG: every stage has a display and a bus").1
     }
 
     /// Waits until `selector` finds something the text of which `fits`, and returns that text.

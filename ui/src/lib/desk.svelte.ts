@@ -26,6 +26,9 @@ export class Desk {
   /** The guide was asked for. It also comes by itself, until it was gone through or skipped once. */
   guiding = $state(false);
 
+  /** The window is a small panel that shows what the machine does. */
+  panel = $state(false);
+
   constructor(readonly backend: Backend) {}
 
   /** Begins to listen. Returns what ends it. */
@@ -34,6 +37,11 @@ export class Desk {
     const watch = () => void this.backend.watch(document.visibilityState === 'visible');
     document.addEventListener('visibilitychange', watch);
     return () => document.removeEventListener('visibilitychange', watch);
+  }
+
+  setPanel(on: boolean): void {
+    this.panel = on;
+    void this.backend.setPanel(on);
   }
 
   apply(update: Update): void {

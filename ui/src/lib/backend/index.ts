@@ -3,7 +3,9 @@
 import { isTauri } from '@tauri-apps/api/core';
 
 import { MockBackend } from './mock';
+import { MockOverlay, TauriOverlay } from './overlay';
 import { TauriBackend } from './tauri';
+import type { Overlay } from './wire/Overlay';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
@@ -17,9 +19,12 @@ export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
 export type { Models } from './wire/Models';
 export type { Notice } from './wire/Notice';
+export type { Overlay } from './wire/Overlay';
 export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
+export type { Reading } from './wire/Reading';
 export type { Replacement } from './wire/Replacement';
+export type { RequestTimes } from './wire/RequestTimes';
 export type { Settings } from './wire/Settings';
 export type { ShelfModel } from './wire/ShelfModel';
 export type { ShelfState } from './wire/ShelfState';
@@ -48,6 +53,8 @@ export interface Backend {
   addModel(title: string): Promise<void>;
   /** What went wrong with a model was read. */
   dismissModels(): Promise<void>;
+  /** Makes the window a small panel above all others, or what it was before. */
+  setPanel(on: boolean): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Throws away what is being recorded. */
@@ -89,4 +96,16 @@ export interface Backend {
 
 export function connect(): Backend {
   return isTauri() ? new TauriBackend() : new MockBackend();
+}
+
+/** What the overlay can ask for. */
+export interface OverlayBackend {
+  subscribe(listener: (shown: Overlay) => void): Promise<void>;
+  stop(): Promise<void>;
+  /** Throws away what is being recorded. */
+  cancel(): Promise<void>;
+}
+
+export function connectOverlay(): OverlayBackend {
+  return isTauri() ? new TauriOverlay() : new MockOverlay();
 }

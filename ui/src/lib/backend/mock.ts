@@ -8,8 +8,8 @@ import type { Update } from './wire/Update';
 import type { View } from './wire/View';
 
 const DEFAULTS: Settings = {
-  interface: { language: 'system', theme: 'system', guided: true },
-  dictation: { microphone: null, language: null, handsFree: false, liveText: true, sounds: false },
+  interface: { language: 'system', theme: 'system', guided: true, overlay: true, tray: true, notifications: true, autostart: false },
+  dictation: { microphone: null, language: null, handsFree: false, standBy: false, liveText: true, sounds: false },
   text: {
     vocabulary: [],
     correctNames: true,
@@ -63,6 +63,7 @@ export class MockBackend implements Backend {
   #view: View = {
     phase: 'idle',
     writing: 0,
+    handsFree: false,
     model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, device: 'CPU, AVX2, 8-bit weights', fallback: null },
     microphones: [
       { id: 'desk', name: 'Desk microphone' },
@@ -141,6 +142,8 @@ export class MockBackend implements Backend {
   async dismissModels(): Promise<void> {
     this.#shelf.fail(null);
   }
+
+  async setPanel(_on: boolean): Promise<void> {}
 
   async start(): Promise<void> {
     if (this.#view.phase !== 'idle') return;
@@ -275,7 +278,7 @@ export class MockBackend implements Backend {
     }
     const { on, port } = settings.server;
     this.#choose({ settings, api: on ? { kind: 'on', address: `http://127.0.0.1:${port}/v1` } : { kind: 'off' } });
-    this.show({ microphone: settings.dictation.microphone });
+    this.show({ microphone: settings.dictation.microphone, handsFree: settings.dictation.handsFree });
     const { name } = settings.model;
     if (name !== null && this.#view.model.kind === 'ready' && this.#view.model.name !== name) this.#useModel(name);
   }
@@ -334,6 +337,9 @@ export class MockBackend implements Backend {
       cpu: 0.9 + wave(0.3),
       cores: 8,
       memoryMib: 214,
+      powerW: { kind: 'known', value: 17.5 },
+      temperatureC: { kind: 'forbidden' },
+      recent: [0, 0.4, 0.8].map((more) => ({ queuedMs: 4, stagesMs: [11, 180 + 40 * more, 95 * (1 + more)], totalMs: 300 + 140 * more })),
     };
   }
 

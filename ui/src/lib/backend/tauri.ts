@@ -36,6 +36,9 @@ export class TauriBackend implements Backend {
   dismissModels(): Promise<void> {
     return invoke('dismiss_models');
   }
+  setPanel(on: boolean): Promise<void> {
+    return invoke('set_panel', { on });
+  }
   start(): Promise<void> {
     return invoke('start');
   }

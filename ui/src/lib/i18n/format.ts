@@ -22,6 +22,20 @@ export function brief(value: number): string {
   return number(value, value < 10 ? 1 : 0);
 }
 
+/** A temperature. */
+export function celsius(degrees: number): string {
+  return `${number(degrees)} °C`;
+}
+
+export function watts(value: number): string {
+  return `${brief(value)} W`;
+}
+
+/** Minutes and seconds, as on a clock. */
+export function minutes(seconds: number): string {
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
 /** A time, in the unit in which it is easily read. */
 export function milliseconds(ms: number): string {
   return ms < 1000 ? `${brief(ms)} ms` : `${number(ms / 1000, 1)} s`;

@@ -8,13 +8,14 @@ import { files } from './words/files';
 import { guide } from './words/guide';
 import { history } from './words/history';
 import { models } from './words/models';
+import { overlay } from './words/overlay';
 import { performance } from './words/performance';
 import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
-export { brief, clock, day, mebibytes, megabytes, milliseconds, number, percent, plural, seconds, timeLeft } from './format';
+export { brief, celsius, clock, day, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
 
-const parts = { about, app, dictate, files, guide, history, models, performance, settings };
+const parts = { about, app, dictate, files, guide, history, models, overlay, performance, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

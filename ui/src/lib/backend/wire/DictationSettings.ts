@@ -17,6 +17,10 @@ language: string | null,
  */
 handsFree: boolean, 
 /**
+ * The microphone stays open between dictations, so that the next begins with what was said just before the press.
+ */
+standBy: boolean, 
+/**
  * Words are shown while they are spoken. Off, the machine has less to do.
  */
 liveText: boolean, 

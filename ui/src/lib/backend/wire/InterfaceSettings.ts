@@ -17,4 +17,20 @@ theme: Theme,
 /**
  * Whether the first-run guide was gone through or skipped.
  */
-guided: boolean, };
+guided: boolean, 
+/**
+ * A small window shows what is dictated into other programs.
+ */
+overlay: boolean, 
+/**
+ * An icon in the tray, where the app lives on when its window is closed.
+ */
+tray: boolean, 
+/**
+ * The desktop tells what happens while the window is hidden.
+ */
+notifications: boolean, 
+/**
+ * The app starts with the session, without its window.
+ */
+autostart: boolean, };

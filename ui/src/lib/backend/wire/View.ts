@@ -18,6 +18,10 @@ phase: Phase,
  */
 writing: number, 
 /**
+ * Speech begins dictations, and a pause ends them.
+ */
+handsFree: boolean, 
+/**
  * The model in use.
  */
 model: Model, 

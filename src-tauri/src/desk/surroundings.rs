@@ -1,0 +1,101 @@
+//! What the desktop around the window is told: what the tray shows, and what happens while nobody looks at the window.
+
+use std::collections::HashSet;
+
+use amanuensis_audio::Chime;
+use amanuensis_dictation::{Event, Outcome};
+use amanuensis_settings::Language;
+
+use super::files::FileId;
+use super::{Errand, State, sentence};
+use crate::tray::{Doing, Face};
+use crate::wire::{FileState, Phase};
+use crate::words::{self, Words};
+
+/// What was told so far.
+#[derive(Default)]
+pub struct Surroundings {
+    tray: Option<Face>,
+    /// Files that are not over.
+    running: HashSet<FileId>,
+}
+
+impl State {
+    /// Tells the desktop what has changed since the last time.
+    pub(super) fn tell_surroundings(&mut self) {
+        let face = self.chosen.settings().interface.tray.then(|| Face { doing: self.doing(), words: self.words() });
+        if face != self.surroundings.tray {
+            self.surroundings.tray = face;
+            (self.run_errand)(Errand::Tray(face));
+        }
+        self.tell_of_files();
+    }
+
+    fn doing(&self) -> Doing {
+        match self.view.phase {
+            Phase::Opening | Phase::Recording => Doing::Recording,
+            Phase::Idle if self.view.writing > 0 => Doing::Writing,
+            Phase::Idle if self.view.hands_free => Doing::Listening,
+            Phase::Idle => Doing::Nothing,
+        }
+    }
+
+    fn tell_of_files(&mut self) {
+        let mut over = Vec::new();
+        for file in &self.view.files {
+            let end = match &file.state {
+                FileState::Done => self.words().file_done.to_owned(),
+                FileState::Failed { message } => format!("{}: {message}", self.words().file_failed),
+                FileState::Cancelled => String::new(),
+                FileState::Waiting | FileState::Running { .. } => {
+                    self.surroundings.running.insert(file.id);
+                    continue;
+                }
+            };
+            if self.surroundings.running.remove(&file.id) && !end.is_empty() {
+                over.push((file.name.clone(), end));
+            }
+        }
+        for (name, end) in over {
+            self.notify(name, end);
+        }
+    }
+
+    /// Tells of a dictation that came to nothing.
+    pub(super) fn tell_of_dictation(&self, outcome: &Outcome) {
+        if let Outcome::NoMicrophone { reason } | Outcome::Failed { reason, .. } = outcome {
+            self.notify(self.words().dictation_failed.to_owned(), sentence(reason));
+        }
+    }
+
+    /// Lets the beginning and the end of a dictation be heard, for those who want it.
+    pub(super) fn sound(&self, event: &Event) {
+        let chime = match event {
+            Event::Recording { .. } => Chime::Begin,
+            Event::Stopped { .. } => Chime::End,
+            _ => return,
+        };
+        if self.chosen.settings().dictation.sounds {
+            (self.run_errand)(Errand::Sound(chime));
+        }
+    }
+
+    /// Has the desktop say something, if nobody looks at the window.
+    fn notify(&self, summary: String, body: String) {
+        if self.chosen.settings().interface.notifications && !self.outbox.watched() {
+            (self.run_errand)(Errand::Notify { summary, body });
+        }
+    }
+
+    fn words(&self) -> &'static Words {
+        words::of(match self.chosen.settings().interface.language {
+            Language::System => None,
+            Language::En => Some("en"),
+            Language::De => Some("de"),
+            Language::Es => Some("es"),
+            Language::Fr => Some("fr"),
+            Language::It => Some("it"),
+            Language::Pt => Some("pt"),
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! What the app says outside its window: in the tray and in the desktop's notifications, in the languages of the page.
+
+/// All of it, in one language.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Words {
+    /// Nothing is going on.
+    pub ready: &'static str,
+    /// Speech is waited for.
+    pub listening: &'static str,
+    /// It is recorded.
+    pub recording: &'static str,
+    /// It is written out.
+    pub writing: &'static str,
+    /// Begin a dictation.
+    pub start: &'static str,
+    /// End it.
+    pub stop: &'static str,
+    /// Show the window.
+    pub show: &'static str,
+    /// The title of the dialog in which recordings are chosen.
+    pub open: &'static str,
+    /// End the app.
+    pub quit: &'static str,
+    /// A file was written out.
+    pub file_done: &'static str,
+    /// A file could not be written out.
+    pub file_failed: &'static str,
+    /// A dictation could not be written out.
+    pub dictation_failed: &'static str,
+}
+
+const EN: Words = Words {
+    ready: "Ready",
+    listening: "Listening for speech",
+    recording: "Listening",
+    writing: "Writing",
+    start: "Start dictating",
+    stop: "Stop dictating",
+    show: "Show the window",
+    open: "Open recordings",
+    quit: "Quit",
+    file_done: "Transcribed",
+    file_failed: "Could not be transcribed",
+    dictation_failed: "Your dictation could not be written out",
+};
+
+const DE: Words = Words {
+    ready: "Bereit",
+    listening: "Wartet auf Sprache",
+    recording: "Hört zu",
+    writing: "Schreibt",
+    start: "Diktat beginnen",
+    stop: "Diktat beenden",
+    show: "Fenster zeigen",
+    open: "Aufnahmen öffnen",
+    quit: "Beenden",
+    file_done: "Transkribiert",
+    file_failed: "Konnte nicht transkribiert werden",
+    dictation_failed: "Ihr Diktat konnte nicht geschrieben werden",
+};
+
+const ES: Words = Words {
+    ready: "Listo",
+    listening: "A la espera de que hable",
+    recording: "Escuchando",
+    writing: "Escribiendo",
+    start: "Empezar a dictar",
+    stop: "Terminar de dictar",
+    show: "Mostrar la ventana",
+    open: "Abrir grabaciones",
+    quit: "Salir",
+    file_done: "Transcrito",
+    file_failed: "No se ha podido transcribir",
+    dictation_failed: "No se ha podido escribir su dictado",
+};
+
+const FR: Words = Words {
+    ready: "Prêt",
+    listening: "En attente de parole",
+    recording: "À l’écoute",
+    writing: "Transcription",
+    start: "Commencer à dicter",
+    stop: "Arrêter de dicter",
+    show: "Afficher la fenêtre",
+    open: "Ouvrir des enregistrements",
+    quit: "Quitter",
+    file_done: "Transcrit",
+    file_failed: "N’a pas pu être transcrit",
+    dictation_failed: "Votre dictée n’a pas pu être écrite",
+};
+
+const IT: Words = Words {
+    ready: "Pronto",
+    listening: "In attesa che tu parli",
+    recording: "In ascolto",
+    writing: "Scrittura",
+    start: "Inizia a dettare",
+    stop: "Smetti di dettare",
+    show: "Mostra la finestra",
+    open: "Apri registrazioni",
+    quit: "Esci",
+    file_done: "Trascritto",
+    file_failed: "Non è stato possibile trascriverlo",
+    dictation_failed: "Non è stato possibile scrivere la dettatura",
+};
+
+const PT: Words = Words {
+    ready: "Pronto",
+    listening: "Aguardando sua fala",
+    recording: "Ouvindo",
+    writing: "Escrevendo",
+    start: "Começar a ditar",
+    stop: "Parar de ditar",
+    show: "Mostrar a janela",
+    open: "Abrir gravações",
+    quit: "Sair",
+    file_done: "Transcrito",
+    file_failed: "Não pôde ser transcrito",
+    dictation_failed: "Seu ditado não pôde ser escrito",
+};
+
+/// Those of a language, by its code; of the system's, if it is none.
+pub fn of(code: Option<&str>) -> &'static Words {
+    match code.map_or_else(system, str::to_owned).as_str() {
+        "de" => &DE,
+        "es" => &ES,
+        "fr" => &FR,
+        "it" => &IT,
+        "pt" => &PT,
+        _ => &EN,
+    }
+}
+
+/// The code of the language that the environment asks for.
+fn system() -> String {
+    let asked = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let locale = asked.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
+    locale.chars().take_while(char::is_ascii_alphabetic).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_has_its_words_and_others_get_english() {
+        assert_eq!(of(Some("de")).quit, "Beenden");
+        assert_eq!(of(Some("nl")), &EN);
+        let all = ["en", "de", "es", "fr", "it", "pt"].map(|code| of(Some(code)).start);
+        assert!(all.iter().enumerate().all(|(index, word)| !all[..index].contains(word)));
+    }
+}
