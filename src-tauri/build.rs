@@ -36,6 +36,7 @@ const COMMANDS: &[&str] = &[
     "delete_model",
     "add_model",
     "dismiss_models",
+    "test_insertion",
 ];
 
 fn main() {

@@ -210,3 +210,9 @@ fn ask_for_files(
         });
     })
 }
+
+/// Finds out which ways of putting text into other programs work here.
+#[tauri::command]
+pub fn test_insertion(desk: State<'_, Desk>) {
+    desk.send(Message::TestInsertion);
+}

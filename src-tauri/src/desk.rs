@@ -6,12 +6,14 @@
 mod autostart;
 mod files;
 mod history;
+mod insertion;
 mod models;
 mod outbox;
 mod overlay;
 mod performance;
 mod sensors;
 mod settings;
+mod shortcut;
 mod surroundings;
 
 use std::collections::VecDeque;
@@ -26,6 +28,7 @@ use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_history::Transcribed;
 use amanuensis_models::ModelFile;
 use amanuensis_settings::Store;
+use amanuensis_shortcut::{Shortcut, ShortcutError};
 use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
@@ -34,6 +37,7 @@ use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
 use files::{FileId, Files};
 pub use history::{Ask, Look};
 use history::{News, Past};
+use insertion::{Delivery, Insertion, Tested};
 pub use models::Order as ModelOrder;
 use models::{Models, Rest};
 use outbox::Outbox;
@@ -89,6 +93,14 @@ pub enum Message {
     Loaded(Result<Loaded, String>),
     /// The microphones there are.
     Microphones(Result<Vec<Device>, CaptureError>),
+    /// A text was put into another program, or could not be.
+    Inserted(Delivery),
+    /// It is to be found out which ways of inserting work.
+    TestInsertion,
+    /// The answer to that.
+    InsertionTested(Tested),
+    /// The shortcut is listened for, or cannot be.
+    Listening(Result<Shortcut, ShortcutError>),
     /// A file was opened, or cannot be.
     Opened(FileId, Box<Result<AudioFile, FileError>>),
     /// The app ends.
@@ -214,6 +226,8 @@ struct State {
     /// A thread is looking for microphones.
     looking: bool,
     clipboard: Option<arboard::Clipboard>,
+    insertion: Insertion,
+    shortcut: Option<Shortcut>,
     gauge: Gauge,
     /// When the gauge is looked at next; never, if the page does not show it.
     next_look: Option<Instant>,
@@ -237,6 +251,8 @@ impl State {
             listener,
             dictation,
             files: Files::new(inbox.clone()),
+            insertion: Insertion::new(inbox.clone(), &chosen.settings().insertion),
+            shortcut: None,
             models: Models::new(inbox.clone()),
             rest: Rest::default(),
             inbox,
@@ -278,6 +294,7 @@ impl State {
             // Where the program lies may have changed.
             self.set_autostart(true);
         }
+        self.listen_for_keys();
         loop {
             let now = Instant::now();
             if self.engine.is_some() {
@@ -341,11 +358,16 @@ impl State {
             Message::SubscribeOverlay(page) => self.overlay.subscribe(page),
             Message::Focused(focused) => {
                 self.overlay.set_own_focus(focused);
+                self.insertion.set_own_focus(focused);
                 // What is plugged in may have changed meanwhile.
                 if focused {
                     self.look_for_microphones();
                 }
             }
+            Message::Inserted(delivery) => self.inserted(delivery),
+            Message::TestInsertion => self.test_insertion(),
+            Message::InsertionTested(tested) => self.insertion_tested(tested),
+            Message::Listening(result) => self.listening(result),
             Message::Dragging(over) => self.view.dropping = over,
             Message::Open(paths) => {
                 self.view.dropping = false;
@@ -396,7 +418,7 @@ impl State {
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
         self.tell_of_models();
-        let Self { outbox, overlay, view, takes, files, chosen, shown, .. } = self;
+        let Self { outbox, overlay, view, takes, files, chosen, insertion, shown, .. } = self;
         let device = match &view.model {
             Model::Ready { device, .. } => Some(device.as_str()),
             _ => None,
@@ -406,7 +428,7 @@ impl State {
         outbox.show(view);
         outbox.flush(now, || {
             let texts = Update::Texts { takes: takes.clone(), files: files.texts() };
-            [chosen.shown(), texts].into_iter().chain(shown.iter().cloned()).collect()
+            [chosen.shown(), insertion.shown(), texts].into_iter().chain(shown.iter().cloned()).collect()
         });
     }
 
@@ -596,7 +618,7 @@ impl State {
     fn finished(&mut self, take: u32, outcome: Outcome) {
         self.tell_of_dictation(&outcome);
         match outcome {
-            Outcome::Text(_) => {}
+            Outcome::Text(text) => self.insertion.insert(text),
             // Nobody has pressed anything, and nobody waits for words.
             Outcome::NoSpeech if self.chosen.settings().dictation.hands_free => {}
             Outcome::NoSpeech => {

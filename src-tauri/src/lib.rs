@@ -4,7 +4,9 @@
 //! `wire` is what the page sees.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use amanuensis_control::{ControlError, Listener, Request};
 use amanuensis_settings::Store;
 use clap::{Args, Parser};
 use tauri::{AppHandle, DragDropEvent, Manager as _, RunEvent, WebviewWindowBuilder, WindowEvent};
@@ -54,21 +56,25 @@ struct Control {
     cancel: bool,
 }
 
-impl Control {
-    fn message(&self) -> Option<Message> {
-        [
-            (self.toggle, Message::Toggle),
-            (self.start, Message::Start),
-            (self.stop, Message::Stop),
-            (self.cancel, Message::Cancel),
-        ]
-        .into_iter()
-        .find_map(|(asked, message)| asked.then_some(message))
-    }
-
-    /// Whether there is nothing to do where no app is open.
-    fn only_ends(&self) -> bool {
-        self.stop || self.cancel
+impl Arguments {
+    /// What an app that runs is told. `folder` is where relative paths begin.
+    fn requests(&self, folder: &Path) -> Vec<Request> {
+        let Control { toggle, start, stop, cancel } = self.control;
+        let mut requests = Vec::new();
+        if !self.files.is_empty() {
+            requests.push(Request::Open(self.files.iter().map(|file| folder.join(file)).collect()));
+        }
+        let asked =
+            [(toggle, Request::Toggle), (start, Request::Start), (stop, Request::Stop), (cancel, Request::Cancel)];
+        let asked = asked.into_iter().find_map(|(asked, request)| asked.then_some(request));
+        // A key binding works in the background: the window stays where it is, and the focus too.
+        let front = match (self.choose, self.background) {
+            (true, _) => Some(Request::Choose),
+            (false, true) => None,
+            (false, false) => Some(Request::Show),
+        };
+        requests.extend(asked.or(front));
+        requests
     }
 }
 
@@ -78,6 +84,9 @@ pub enum RunError {
     /// There is nothing to draw on.
     #[error("no display can be reached; start the app from a desktop session, or use the command `amanuensis`")]
     NoDisplay,
+    /// The app that runs already cannot be told.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The window cannot be made.
     #[error(transparent)]
     Tauri(#[from] tauri::Error),
@@ -91,21 +100,24 @@ const MAIN: &str = "main";
 /// # Errors
 /// [`RunError`].
 pub fn run(arguments: Arguments) -> Result<(), RunError> {
+    let requests = arguments.requests(&std::env::current_dir().unwrap_or_default());
+    let listener = match amanuensis_control::runtime_folder().and_then(|folder| Listener::bind(&folder)) {
+        Ok(listener) => Some(listener),
+        Err(ControlError::AlreadyRunning) => return Ok(tell_running_app(&requests)?),
+        Err(error) => {
+            tracing::warn!("key bindings will not work: {error}");
+            None
+        }
+    };
+    if matches!(requests[..], [Request::Stop | Request::Cancel]) {
+        // There is nothing to end where no app is open.
+        return Ok(());
+    }
     // Tauri would do it too, but panic where it fails.
     gtk::init().map_err(|_| RunError::NoDisplay)?;
     tauri::Builder::default()
         .manage(windows::panel::Before::default())
-        .plugin(tauri_plugin_single_instance::init(|app, words, folder| {
-            // What the other one could not parse, it has already complained about.
-            if let Ok(arguments) = Arguments::try_parse_from(words) {
-                obey(app, &arguments, Path::new(&folder));
-            }
-        }))
         .setup(move |app| {
-            if arguments.control.only_ends() {
-                app.handle().exit(0);
-                return Ok(());
-            }
             let models = amanuensis_models::folder();
             let data = models.parent().unwrap_or(&models);
             let handle = app.handle().clone();
@@ -117,7 +129,16 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             for window in &app.config().app.windows {
                 WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background).build()?;
             }
-            obey(app.handle(), &arguments, &std::env::current_dir().unwrap_or_default());
+            for request in requests {
+                obey(app.handle(), request);
+            }
+            if let Some(listener) = listener {
+                let handle = app.handle().clone();
+                app.manage(listener.serve(move |request| {
+                    obey(&handle, request);
+                    Ok(())
+                }));
+            }
             Ok(())
         })
         .invoke_handler(tauri::generate_handler![
@@ -155,6 +176,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::delete_model,
             commands::add_model,
             commands::dismiss_models,
+            commands::test_insertion,
         ])
         .on_window_event(|window, event| {
             if window.label() != MAIN {
@@ -227,19 +249,36 @@ fn run_errand(app: &AppHandle, errand: Errand) {
     }
 }
 
-/// Does what the app was started for. `folder` is where relative paths begin.
-fn obey(app: &AppHandle, arguments: &Arguments, folder: &Path) {
-    let desk = app.state::<Desk>();
-    if !arguments.files.is_empty() {
-        desk.send(Message::Open(arguments.files.iter().map(|file| folder.join(file)).collect()));
+/// Hands over to the app that is open.
+fn tell_running_app(requests: &[Request]) -> Result<(), ControlError> {
+    let folder = amanuensis_control::runtime_folder()?;
+    for request in requests {
+        let mut told = amanuensis_control::send(&folder, request);
+        // It may have started this very moment.
+        for _ in 0..50 {
+            if !matches!(told, Err(ControlError::NotRunning)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            told = amanuensis_control::send(&folder, request);
+        }
+        told?;
     }
-    match arguments.control.message() {
-        // A key binding works in the background: the window stays where it is, and the focus too.
-        Some(message) => desk.send(message),
-        None if arguments.background => {}
-        None => {
+    Ok(())
+}
+
+/// Does what was asked for, by this start or another.
+fn obey(app: &AppHandle, request: Request) {
+    let desk = app.state::<Desk>();
+    match request {
+        Request::Toggle => desk.send(Message::Toggle),
+        Request::Start => desk.send(Message::Start),
+        Request::Stop => desk.send(Message::Stop),
+        Request::Cancel => desk.send(Message::Cancel),
+        Request::Open(paths) => desk.send(Message::Open(paths)),
+        Request::Show | Request::Choose => {
             show(app);
-            if let Some(window) = app.get_webview_window(MAIN).filter(|_| arguments.choose) {
+            if let Some(window) = app.get_webview_window(MAIN).filter(|_| request == Request::Choose) {
                 // It fails only while the app ends.
                 let _ = commands::choose_files(app.clone(), window, words::of(None).open.to_owned());
             }
@@ -260,8 +299,9 @@ fn message_of(event: &WindowEvent) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
+    use amanuensis_control::Request;
     use clap::Parser as _;
     use tauri::{DragDropEvent, PhysicalPosition, WindowEvent};
 
@@ -280,12 +320,19 @@ mod tests {
 
     #[test]
     fn a_key_binding_asks_for_one_thing() {
-        let parse = |word: &str| Arguments::try_parse_from(["amanuensis-app", word]).unwrap().control;
-        assert!(matches!(parse("--toggle").message(), Some(Message::Toggle)));
-        assert!(matches!(parse("--start").message(), Some(Message::Start)));
-        assert!(matches!(parse("--stop").message(), Some(Message::Stop)));
-        assert!(matches!(parse("--cancel").message(), Some(Message::Cancel)));
-        assert!(parse("talk.flac").message().is_none());
-        assert!(Arguments::try_parse_from(["amanuensis-app", "--start", "--stop"]).is_err());
+        let asked = |words: &[&str]| {
+            let words = ["amanuensis-app"].iter().chain(words);
+            Arguments::try_parse_from(words).map(|arguments| arguments.requests(Path::new("/home/me")))
+        };
+        assert_eq!(asked(&["--toggle"]).unwrap(), [Request::Toggle]);
+        assert_eq!(asked(&["--start"]).unwrap(), [Request::Start]);
+        assert_eq!(asked(&["--stop"]).unwrap(), [Request::Stop]);
+        assert_eq!(asked(&["--cancel"]).unwrap(), [Request::Cancel]);
+        assert_eq!(asked(&[]).unwrap(), [Request::Show]);
+        assert_eq!(asked(&["--choose"]).unwrap(), [Request::Choose]);
+        assert_eq!(asked(&["--background"]).unwrap(), []);
+        let open = Request::Open(vec!["/home/me/talk.flac".into(), "/music/a.ogg".into()]);
+        assert_eq!(asked(&["talk.flac", "/music/a.ogg"]).unwrap(), [open, Request::Show]);
+        assert!(asked(&["--start", "--stop"]).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
 mod history;
+mod insertion;
 mod models;
 mod overlay;
 mod settings;
@@ -10,6 +11,7 @@ mod settings;
 use serde::Serialize;
 
 pub use history::{Entry, EntryState, History, Interrupted};
+pub use insertion::{InsertionTest, TestedWay};
 pub use models::{Models, ShelfModel, ShelfState};
 pub use overlay::{Overlay, OverlayStage};
 pub use settings::{Api, Choices};
@@ -82,6 +84,11 @@ pub enum Update {
     Interrupted {
         /// The oldest first.
         interrupted: Vec<Interrupted>,
+    },
+    /// What is known of the ways into other programs changed.
+    Insertion {
+        /// All of it.
+        test: InsertionTest,
     },
     /// More of a file is written out.
     FileText {

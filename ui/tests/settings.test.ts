@@ -92,3 +92,25 @@ test('the defaults are restored only by who means it', async () => {
   await fireEvent.click(screen.getByRole('button', { name: 'Yes, restore all defaults' }));
   expect(kept?.text.spokenPunctuation).toBe(false);
 });
+
+test('ways into other programs are tested, chosen, and switched off', async () => {
+  await fireEvent.click(screen.getByRole('button', { name: 'Test all ways' }));
+  expect(await screen.findByText(/Leave keyboard and mouse alone/)).toBeTruthy();
+  const found = await screen.findByText('Keys (X11)', { selector: 'strong' }, { timeout: 5000 });
+  expect(found.parentElement?.textContent).toContain('The text arrived whole.');
+  expect(screen.getByText(/needs a session on Wayland/)).toBeTruthy();
+  await choose('Way that is tried first', 'paste');
+  expect(kept?.insertion.way).toBe('paste');
+  await flip('Type where the cursor is');
+  expect(kept?.insertion.automatic).toBe(false);
+});
+
+test('the shortcut is a line of text, and none if it is empty', async () => {
+  const keys = screen.getByRole('textbox', { name: 'Keys' });
+  await fireEvent.change(keys, { target: { value: ' Super+D ' } });
+  expect(kept?.shortcut.keys).toBe('Super+D');
+  await fireEvent.change(keys, { target: { value: '' } });
+  expect(kept?.shortcut.keys).toBeNull();
+  await choose('What they do', 'hold');
+  expect(kept?.shortcut.mode).toBe('hold');
+});

@@ -1,5 +1,6 @@
 //! The `amanuensis` command: flags and wiring. What it does is done by the libraries.
 
+mod control;
 mod devices;
 mod doctor;
 mod generate;
@@ -12,6 +13,7 @@ mod watch;
 
 use std::process::ExitCode;
 
+use amanuensis_control::Request;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -34,8 +36,16 @@ enum Command {
     Models(models::Arguments),
     /// List the microphones, and whether the NPU can be used
     Devices,
-    /// Say whether an NPU can be used, and what to do if not
+    /// Say what works on this machine: the NPU, typing into other programs, keys; and what to do if not
     Doctor,
+    /// Start dictating or, while dictating, stop: for a key binding of the desktop
+    Toggle,
+    /// Start dictating
+    Start,
+    /// Stop dictating; what was said is written out
+    Stop,
+    /// Throw away what is being dictated
+    Cancel,
     #[command(hide = true)]
     Generate(generate::Arguments),
 }
@@ -56,6 +66,10 @@ fn main() -> ExitCode {
         Command::Models(arguments) => models::run(&arguments),
         Command::Devices => devices::run(),
         Command::Doctor => doctor::run(),
+        Command::Toggle => control::run(&Request::Toggle),
+        Command::Start => control::run(&Request::Start),
+        Command::Stop => control::run(&Request::Stop),
+        Command::Cancel => control::run(&Request::Cancel),
         Command::Generate(arguments) => generate::run(&arguments, Arguments::command()),
     };
     match done {

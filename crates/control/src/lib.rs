@@ -62,7 +62,7 @@ pub enum ControlError {
 /// # Errors
 /// [`ControlError::NoFolder`] if it is missing or belongs to somebody else.
 pub fn runtime_folder() -> Result<PathBuf, ControlError> {
-    let own = rustix::process::getuid().as_raw();
+    let own = nix::unistd::getuid().as_raw();
     let folder = std::env::var_os("XDG_RUNTIME_DIR")
         .filter(|folder| !folder.is_empty())
         .map_or_else(|| PathBuf::from(format!("/run/user/{own}")), PathBuf::from);

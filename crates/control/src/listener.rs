@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::getuid;
+
 use crate::{ControlError, LONGEST_LINE, PATIENCE, Request, socket_in};
 
 /// A socket that only this user can reach. While it lives, no other app can listen.
@@ -95,8 +99,8 @@ impl Drop for Serving {
 }
 
 fn answer(mut stream: UnixStream, obey: &mut impl FnMut(Request) -> Result<(), String>) -> io::Result<()> {
-    let asks = rustix::net::sockopt::socket_peercred(&stream)?.uid;
-    if asks != rustix::process::getuid() {
+    let asks = getsockopt(&stream, PeerCredentials)?.uid();
+    if asks != getuid().as_raw() {
         return stream.write_all(b"no Amanuensis obeys the user who started it, and nobody else.\n");
     }
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -106,7 +110,7 @@ fn answer(mut stream: UnixStream, obey: &mut impl FnMut(Request) -> Result<(), S
     let request = std::str::from_utf8(&line).ok().filter(|line| line.ends_with('\n')).and_then(Request::parse);
     let done = match request {
         Some(request) => obey(request),
-        None => Err("This is no request: expected toggle, start, stop, cancel, show or open.".to_owned()),
+        None => Err("This is no request: expected toggle, start, stop, cancel, show, choose or open.".to_owned()),
     };
     match done {
         Ok(()) => stream.write_all(b"ok\n"),

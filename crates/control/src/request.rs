@@ -18,6 +18,8 @@ pub enum Request {
     Cancel,
     /// Bring the window to the front.
     Show,
+    /// Bring the window to the front, with the dialog that chooses recordings.
+    Choose,
     /// Transcribe these recordings. The paths are absolute.
     Open(Vec<PathBuf>),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Request {
             Self::Stop => out.write_str("stop"),
             Self::Cancel => out.write_str("cancel"),
             Self::Show => out.write_str("show"),
+            Self::Choose => out.write_str("choose"),
             Self::Open(paths) => {
                 out.write_str("open")?;
                 for path in paths {
@@ -58,6 +61,7 @@ impl Request {
             "stop" => Self::Stop,
             "cancel" => Self::Cancel,
             "show" => Self::Show,
+            "choose" => Self::Choose,
             "open" => return fields.map(unescape).collect::<Option<_>>().map(Self::Open),
             _ => return None,
         };
@@ -97,6 +101,7 @@ mod tests {
             Request::Stop,
             Request::Cancel,
             Request::Show,
+            Request::Choose,
             Request::Open(vec![]),
             Request::Open(vec!["/talk.flac".into(), odd]),
         ];

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use crate::keysym::harmless;
 use crate::paste::Paste;
-use crate::x11::typing::Typing;
-use crate::{Desktop, InsertError, Way, WayName};
+use crate::{Desktop, InsertError, Way, WayName, wayland, x11};
 
 /// Inserts texts, one after the other.
 pub struct Inserter {
     desktop: Desktop,
     order: Vec<WayName>,
+    restore_clipboard: bool,
     /// Ways that were opened before. One that failed is opened anew.
     open: HashMap<WayName, Box<dyn Way>>,
 }
@@ -42,11 +42,12 @@ impl NotInserted {
 }
 
 impl Inserter {
-    /// Inserts on this desktop, in the order that suits it, with `preferred` first.
-    pub fn new(desktop: Desktop, preferred: Option<WayName>) -> Self {
-        let usual = order(&desktop);
-        let order = preferred.into_iter().chain(usual.iter().copied().filter(|&way| Some(way) != preferred)).collect();
-        Self { desktop, order, open: HashMap::new() }
+    /// Inserts on this desktop, by the ways that it has, with `first` before the others. What was on a clipboard that was
+    /// used is put back, if `restore_clipboard` says so.
+    pub fn new(desktop: Desktop, first: Option<WayName>, restore_clipboard: bool) -> Self {
+        let others = WayName::ALL.iter().copied().filter(|&way| Some(way) != first);
+        let order = first.into_iter().chain(others).collect();
+        Self { desktop, order, restore_clipboard, open: HashMap::new() }
     }
 
     /// Puts a text at the cursor of the program that has the focus.
@@ -54,10 +55,9 @@ impl Inserter {
     /// # Errors
     /// [`NotInserted`], with what became of every way.
     pub fn insert(&mut self, text: &str) -> Result<Inserted, NotInserted> {
-        let text = harmless(text);
         let mut tried = Vec::new();
         for way in self.order.clone() {
-            match self.insert_by(way, &text) {
+            match self.insert_by(way, text) {
                 Ok(()) => return Ok(Inserted { way }),
                 Err(error) => {
                     tracing::info!(way = way.word(), "{error}");
@@ -80,30 +80,30 @@ impl Inserter {
     pub fn insert_by(&mut self, way: WayName, text: &str) -> Result<(), InsertError> {
         let mut opened = match self.open.remove(&way) {
             Some(opened) => opened,
-            None => open(way, &self.desktop)?,
+            None => self.open(way)?,
         };
-        opened.insert(text)?;
+        opened.insert(&harmless(text))?;
         self.open.insert(way, opened);
         Ok(())
     }
 
     /// Which ways can be opened here, in their order, and why the others cannot.
-    pub fn examine(&mut self) -> Vec<(WayName, Result<(), InsertError>)> {
-        let usable = |way: &WayName| (*way, open(*way, &self.desktop).map(drop));
+    pub fn examine(&self) -> Vec<(WayName, Result<(), InsertError>)> {
+        let usable = |way: &WayName| (*way, self.open(*way).map(drop));
         self.order.iter().map(usable).collect()
     }
-}
 
-/// The ways worth a try on a desktop.
-fn order(desktop: &Desktop) -> &'static [WayName] {
-    if desktop.is_wayland { &[] } else { &[WayName::XTest, WayName::Paste] }
-}
-
-fn open(way: WayName, desktop: &Desktop) -> Result<Box<dyn Way>, InsertError> {
-    let x11 = desktop.x11.as_deref().filter(|_| !desktop.is_wayland);
-    let x11 = x11.ok_or(InsertError::NotHere { needs: "a session on X11" });
-    match way {
-        WayName::XTest => Ok(Box::new(Typing::open(x11?)?)),
-        WayName::Paste => Ok(Box::new(Paste::open(x11?)?)),
+    fn open(&self, way: WayName) -> Result<Box<dyn Way>, InsertError> {
+        let desktop = &self.desktop;
+        // Programs of a Wayland desktop do not see what is typed on the X server among them.
+        let x11 = desktop.x11.as_deref().filter(|_| !desktop.is_wayland);
+        let x11 = x11.ok_or(InsertError::NotHere { needs: "a session on X11" });
+        let wayland = desktop.wayland.as_deref().filter(|_| desktop.is_wayland);
+        let wayland = wayland.ok_or(InsertError::NotHere { needs: "a session on Wayland" });
+        match way {
+            WayName::VirtualKeyboard => Ok(Box::new(wayland::typing::Typing::open(wayland?)?)),
+            WayName::XTest => Ok(Box::new(x11::typing::Typing::open(x11?)?)),
+            WayName::Paste => Ok(Box::new(Paste::open(x11?, self.restore_clipboard)?)),
+        }
     }
 }

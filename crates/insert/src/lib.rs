@@ -8,6 +8,7 @@ mod desktop;
 mod inserter;
 mod keysym;
 mod paste;
+mod wayland;
 mod x11;
 
 use std::fmt;
@@ -19,6 +20,8 @@ pub use inserter::{Inserted, Inserter, NotInserted};
 /// A way to put text into another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WayName {
+    /// A keyboard of our own, on compositors in the manner of wlroots.
+    VirtualKeyboard,
     /// Keys pressed through X11's XTEST.
     XTest,
     /// The clipboard, and the keys that paste.
@@ -26,12 +29,13 @@ pub enum WayName {
 }
 
 impl WayName {
-    /// All of them.
-    pub const ALL: &[Self] = &[Self::XTest, Self::Paste];
+    /// All of them, best first.
+    pub const ALL: &[Self] = &[Self::VirtualKeyboard, Self::XTest, Self::Paste];
 
     /// A word for settings and logs.
     pub fn word(self) -> &'static str {
         match self {
+            Self::VirtualKeyboard => "virtual-keyboard",
             Self::XTest => "xtest",
             Self::Paste => "paste",
         }
@@ -46,6 +50,7 @@ impl WayName {
 impl fmt::Display for WayName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
+            Self::VirtualKeyboard => "a virtual keyboard on Wayland",
             Self::XTest => "keys pressed through X11",
             Self::Paste => "the clipboard and the keys that paste",
         })

@@ -17,17 +17,19 @@ const QUIET: Duration = Duration::from_millis(150);
 pub struct Paste {
     x11: X11,
     clipboard: Clipboard,
+    /// What was on the clipboard is put back.
+    restore: bool,
 }
 
 impl Paste {
-    pub fn open(display: &str) -> Result<Self, InsertError> {
-        Ok(Self { x11: X11::connect(display)?, clipboard: Clipboard::open(display)? })
+    pub fn open(display: &str, restore: bool) -> Result<Self, InsertError> {
+        Ok(Self { x11: X11::connect(display)?, clipboard: Clipboard::open(display)?, restore })
     }
 }
 
 impl Way for Paste {
     fn insert(&mut self, text: &str) -> Result<(), InsertError> {
-        let Self { x11, clipboard } = self;
+        let Self { x11, clipboard, restore } = self;
         let focus = x11.focus()?;
         // Insert is on every keyboard.
         let chord = if x11.has_v()? { chord_of(&x11.class(focus.window)?) } else { Chord::ShiftInsert };
@@ -37,7 +39,9 @@ impl Way for Paste {
         };
         let mut before = Vec::new();
         for &selection in selections {
-            before.push((selection, clipboard.contents(selection)?));
+            if *restore {
+                before.push((selection, clipboard.contents(selection)?));
+            }
             clipboard.offer(selection, text)?;
         }
         x11.press_chord(chord)?;

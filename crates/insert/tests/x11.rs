@@ -49,7 +49,7 @@ impl Stage {
     }
 
     fn inserter(&self) -> Inserter {
-        Inserter::new(self.desktop.clone(), None)
+        Inserter::new(self.desktop.clone(), None, true)
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {

@@ -58,6 +58,7 @@ impl Outbox {
         match &update {
             Update::Level { .. } => self.news.retain(|old| !matches!(old, Update::Level { .. })),
             Update::Performance { .. } => self.news.retain(|old| !matches!(old, Update::Performance { .. })),
+            Update::Insertion { .. } => self.news.retain(|old| !matches!(old, Update::Insertion { .. })),
             Update::Models { .. } => self.news.retain(|old| !matches!(old, Update::Models { .. })),
             Update::Settings { .. } => self.news.retain(|old| !matches!(old, Update::Settings { .. })),
             Update::History { .. } => self.news.retain(|old| !matches!(old, Update::History { .. })),

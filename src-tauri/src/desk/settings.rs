@@ -186,12 +186,16 @@ impl State {
         if settings.history != before.history {
             self.past.go_by(&settings.history);
         }
+        self.insertion.adopt(&settings.insertion);
         let autostart = settings.interface.autostart;
         if autostart != before.interface.autostart {
             self.set_autostart(autostart);
         }
         if !self.chosen.settings.model.opens_as(&before.model) {
             self.open_model();
+        }
+        if self.chosen.settings.shortcut != before.shortcut {
+            self.listen_for_keys();
         }
         self.serve();
     }

@@ -3,6 +3,7 @@
 mod drag;
 mod hands_free;
 mod history;
+mod insertion;
 mod models;
 mod network;
 mod overlay;

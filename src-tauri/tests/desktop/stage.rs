@@ -173,6 +173,11 @@ impl Stage {
         assert!(status.expect("the app starts").success());
     }
 
+    /// What other programs on this display are to be started with.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
     /// The display's name, for programs that draw on it too.
     pub fn display(&self) -> &str {
         self.variable("DISPLAY")

@@ -66,10 +66,15 @@ impl Witness {
 
     /// What is in the field once it is `expected`, or after a long wait.
     pub fn text(&mut self, expected: &str) -> String {
+        self.wait_for(|text| text == expected)
+    }
+
+    /// What is in the field once that `fits`, or after a long wait.
+    pub fn wait_for(&mut self, fits: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
         loop {
-            let text: String = unquoted(&self.ask("text"));
-            if text == expected || Instant::now() > until {
+            let text = unquoted(&self.ask("text"));
+            if fits(&text) || Instant::now() > until {
                 return text;
             }
             std::thread::sleep(LOOK);

@@ -1,4 +1,4 @@
-import type { Backend, Choices, History, Interrupted, Models, Performance, Settings, Take, Update, View } from './backend';
+import type { Backend, Choices, History, InsertionTest, Interrupted, Models, Performance, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -22,6 +22,8 @@ export class Desk {
   history: History | undefined = $state.raw();
   /** Dictations that broke off, about which nothing was decided yet. */
   interrupted: Interrupted[] = $state.raw([]);
+  /** Which ways into other programs work, as far as it was tested. */
+  insertionTest: InsertionTest = $state.raw({ running: false, ways: [] });
 
   /** The guide was asked for. It also comes by itself, until it was gone through or skipped once. */
   guiding = $state(false);
@@ -84,6 +86,9 @@ export class Desk {
         return;
       case 'interrupted':
         this.interrupted = update.interrupted;
+        return;
+      case 'insertion':
+        this.insertionTest = update.test;
         return;
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-insert", 1),
     ("amanuensis-mel", 1),
     ("amanuensis-npu-kernels", 1),
+    ("amanuensis-shortcut", 1),
     ("amanuensis-whisper", 1),
     ("amanuensis-backend-cpu", 2),
     ("amanuensis-backend-npu", 2),

@@ -21,17 +21,19 @@ pub struct Aside {
     locks: ModMask,
 }
 
-/// Waits until no key is held, lets go of modifiers that still are, and switches Caps Lock and its like off.
+/// Waits until no key is held, lets go of those that still are, and switches Caps Lock and its like off. As long as the
+/// keys of a shortcut are down, whatever is typed goes to the program that waits for them.
 pub fn put_aside(x11: &X11) -> Result<Aside, InsertError> {
     let until = Instant::now() + PATIENCE;
     while !pressed(x11)?.is_empty() && Instant::now() < until {
         std::thread::sleep(LOOK);
     }
     let modifiers = x11.connection.get_modifier_mapping()?.reply()?.keycodes;
-    let held: Vec<_> = pressed(x11)?.into_iter().filter(|key| modifiers.contains(key)).collect();
-    for &key in &held {
+    let down = pressed(x11)?;
+    for &key in &down {
         x11.key(key, false)?;
     }
+    let held = down.into_iter().filter(|key| modifiers.contains(key)).collect();
     let state = x11.connection.xkb_get_state(CORE_KEYBOARD)?.reply()?;
     // Num Lock changes nothing that is typed here.
     let locks = ModMask::from(u16::from(state.locked_mods) & !u16::from(ModMask::M2));

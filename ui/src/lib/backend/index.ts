@@ -15,6 +15,7 @@ export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
 export type { History } from './wire/History';
 export type { Interrupted } from './wire/Interrupted';
+export type { InsertionTest } from './wire/InsertionTest';
 export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
 export type { Models } from './wire/Models';
@@ -92,6 +93,8 @@ export interface Backend {
   keepEntry(id: number): Promise<void>;
   /** The recording of an entry, as FLAC; empty, if there is none. */
   soundOf(id: number): Promise<ArrayBuffer>;
+  /** Finds out which ways of putting text into other programs work here. */
+  testInsertion(): Promise<void>;
 }
 
 export function connect(): Backend {

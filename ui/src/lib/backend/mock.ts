@@ -311,6 +311,17 @@ export class MockBackend implements Backend {
     this.copied = 'a token';
   }
 
+  async testInsertion(): Promise<void> {
+    this.say({ kind: 'insertion', test: { running: true, ways: [] } });
+    const failure = 'It needs a session on Wayland, which this desktop does not have.';
+    const ways = [
+      { way: 'virtual-keyboard', failure },
+      { way: 'xtest', failure: null },
+      { way: 'paste', failure: null },
+    ];
+    setTimeout(() => this.say({ kind: 'insertion', test: { running: false, ways } }), 1000);
+  }
+
   #choose(change: Partial<Choices>): void {
     this.#choices = { ...this.#choices, ...change };
     this.say({ kind: 'settings', choices: this.#choices });

@@ -105,4 +105,7 @@ export class TauriBackend implements Backend {
   soundOf(id: number): Promise<ArrayBuffer> {
     return invoke('sound_of', { id });
   }
+  testInsertion(): Promise<void> {
+    return invoke('test_insertion');
+  }
 }

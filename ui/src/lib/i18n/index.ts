@@ -7,6 +7,7 @@ import { dictate } from './words/dictate';
 import { files } from './words/files';
 import { guide } from './words/guide';
 import { history } from './words/history';
+import { insertion } from './words/insertion';
 import { models } from './words/models';
 import { overlay } from './words/overlay';
 import { performance } from './words/performance';
@@ -15,7 +16,7 @@ import { settings } from './words/settings';
 export { language, languages, type Language } from './language.svelte';
 export { brief, celsius, clock, day, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
 
-const parts = { about, app, dictate, files, guide, history, models, overlay, performance, settings };
+const parts = { about, app, dictate, files, guide, history, insertion, models, overlay, performance, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

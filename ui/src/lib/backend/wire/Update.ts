@@ -2,6 +2,7 @@
 import type { Choices } from "./Choices";
 import type { FileText } from "./FileText";
 import type { History } from "./History";
+import type { InsertionTest } from "./InsertionTest";
 import type { Interrupted } from "./Interrupted";
 import type { Models } from "./Models";
 import type { Performance } from "./Performance";
@@ -72,7 +73,11 @@ history: History, } | { "kind": "interrupted",
 /**
  * The oldest first.
  */
-interrupted: Array<Interrupted>, } | { "kind": "fileText", 
+interrupted: Array<Interrupted>, } | { "kind": "insertion", 
+/**
+ * All of it.
+ */
+test: InsertionTest, } | { "kind": "fileText", 
 /**
  * Which file.
  */

@@ -1,0 +1,130 @@
+//! A desktop's portal that is not there, and one played by the test.
+
+use std::collections::HashMap;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use amanuensis_shortcut::{Edge, Keys, Shortcut, ShortcutError, Source};
+use amanuensis_test_support::{Program, found};
+use zbus::connection::{Builder, Connection};
+use zbus::message::Header;
+use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
+use zbus::{block_on, interface};
+
+const PATH: &str = "/org/freedesktop/portal/desktop";
+const INTERFACE: &str = "org.freedesktop.portal.GlobalShortcuts";
+
+type Options = HashMap<String, OwnedValue>;
+
+/// Grants everything, and tells which keys were wished for.
+struct Portal {
+    wished: std::sync::mpsc::Sender<(OwnedObjectPath, String, String)>,
+}
+
+#[interface(name = "org.freedesktop.portal.GlobalShortcuts")]
+impl Portal {
+    #[zbus(property, name = "version")]
+    fn version(&self) -> u32 {
+        1
+    }
+
+    async fn create_session(
+        &self,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> OwnedObjectPath {
+        let session = path("session", &header, &options, "session_handle_token");
+        let results = [("session_handle", Value::from(session.as_str()))].into();
+        answer(bus, &header, &options, results).await
+    }
+
+    async fn bind_shortcuts(
+        &self,
+        session: OwnedObjectPath,
+        shortcuts: Vec<(String, Options)>,
+        _parent: String,
+        options: Options,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] bus: &Connection,
+    ) -> OwnedObjectPath {
+        for (id, about) in shortcuts {
+            self.wished.send((session.clone(), id, word(&about, "preferred_trigger"))).unwrap();
+        }
+        answer(bus, &header, &options, HashMap::new()).await
+    }
+}
+
+fn word(options: &Options, name: &str) -> String {
+    options.get(name).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
+}
+
+/// Where the portal keeps what it made for a program, as both agree on beforehand.
+fn path(kind: &str, header: &Header<'_>, options: &Options, token: &str) -> OwnedObjectPath {
+    let sender = header.sender().unwrap().trim_start_matches(':').replace('.', "_");
+    OwnedObjectPath::try_from(format!("{PATH}/{kind}/{sender}/{}", word(options, token))).unwrap()
+}
+
+async fn answer(
+    bus: &Connection,
+    header: &Header<'_>,
+    options: &Options,
+    results: HashMap<&str, Value<'_>>,
+) -> OwnedObjectPath {
+    let request = path("request", header, options, "handle_token");
+    let to = header.sender().cloned();
+    bus.emit_signal(to, &request, "org.freedesktop.portal.Request", "Response", &(0u32, results)).await.unwrap();
+    request
+}
+
+fn bus() -> Option<(Program, String)> {
+    if !["dbus-daemon", "setpriv"].into_iter().all(found) {
+        return None;
+    }
+    let mut daemon = Command::new("dbus-daemon");
+    daemon.args(["--session", "--nofork", "--print-address=1"]).env("PATH", std::env::var("PATH").unwrap_or_default());
+    let mut daemon = Program::start(&daemon);
+    let address = daemon.first_line();
+    Some((daemon, address))
+}
+
+fn keys() -> Keys {
+    "Ctrl+Alt+Space".parse().unwrap()
+}
+
+fn next<T>(news: &Receiver<T>) -> T {
+    news.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+#[test]
+fn the_desktop_is_asked_for_the_keys_and_tells_when_they_are_pressed() {
+    let Some((_daemon, address)) = bus() else { return };
+    let (wished, wishes) = channel();
+    let portal = block_on(async {
+        let builder = Builder::address(address.as_str()).unwrap().serve_at(PATH, Portal { wished }).unwrap();
+        builder.name("org.freedesktop.portal.Desktop").unwrap().build().await.unwrap()
+    });
+    let (sender, edges) = channel();
+    let source = Source::Portal(Some(address));
+    let shortcut = Shortcut::listen(&source, &keys(), move |edge| sender.send(edge).unwrap()).unwrap();
+    let (session, id, trigger) = next(&wishes);
+    assert_eq!(trigger, "CTRL+ALT+space");
+    for (signal, edge) in [("Activated", Edge::Pressed), ("Deactivated", Edge::Released)] {
+        let about: HashMap<&str, Value<'_>> = HashMap::new();
+        let session: ObjectPath<'_> = session.as_ref();
+        block_on(portal.emit_signal(None::<&str>, PATH, INTERFACE, signal, &(session, id.as_str(), 1u64, about)))
+            .unwrap();
+        assert_eq!(next(&edges), edge);
+    }
+    drop(shortcut);
+    assert_eq!(edges.iter().count(), 0, "its thread has ended");
+}
+
+#[test]
+fn a_desktop_without_a_portal_says_what_to_do() {
+    let Some((_daemon, address)) = bus() else { return };
+    let error = Shortcut::listen(&Source::Portal(Some(address)), &keys(), |_| {}).unwrap_err();
+    assert!(matches!(error, ShortcutError::Portal(_)));
+    assert!(error.to_string().contains("amanuensis toggle"), "{error}");
+}
