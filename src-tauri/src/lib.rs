@@ -127,7 +127,8 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
                 run_errand(&handle, errand)
             }));
             for window in &app.config().app.windows {
-                WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background).build()?;
+                let builder = WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background);
+                builder.data_directory(windows::page_folder(app.handle())).build()?;
             }
             for request in requests {
                 obey(app.handle(), request);

@@ -39,6 +39,7 @@ fn make(app: &AppHandle) -> Result<(), tauri::Error> {
         .focused(false)
         .focusable(false)
         .visible(false)
+        .data_directory(super::page_folder(app))
         .build()?;
     let gtk = window.gtk_window()?;
     gtk.set_accept_focus(false);
