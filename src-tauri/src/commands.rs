@@ -1,5 +1,7 @@
 //! The page's commands: one line each into the [`Desk`].
 
+pub mod files;
+
 use std::path::PathBuf;
 
 use amanuensis_settings::Settings;
@@ -56,12 +58,6 @@ pub fn choose_microphone(desk: State<'_, Desk>, id: Option<String>) {
     desk.send(Message::ChooseMicrophone(id));
 }
 
-/// Cancels a file, or takes one that is over off the list.
-#[tauri::command]
-pub fn drop_file(desk: State<'_, Desk>, id: u32) {
-    desk.send(Message::DropFile(id));
-}
-
 /// Puts a text on the clipboard.
 #[tauri::command]
 pub fn copy(desk: State<'_, Desk>, text: String) {
@@ -104,12 +100,6 @@ pub fn copy_token(desk: State<'_, Desk>) {
     desk.send(Message::Settings(Order::CopyToken));
 }
 
-/// Opens the desktop's file dialog; what is chosen there is transcribed. `title` is in the page's language.
-#[tauri::command]
-pub fn choose_files(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
-    ask_for_files(app, window, title, Asked::Several, |files| Some(Message::Open(files)))
-}
-
 /// Whether the page shows the models.
 #[tauri::command]
 pub fn watch_models(desk: State<'_, Desk>, watched: bool) {
@@ -143,7 +133,7 @@ pub fn delete_model(desk: State<'_, Desk>, name: String) {
 /// Opens the desktop's file dialog; the model that is chosen there is added.
 #[tauri::command]
 pub fn add_model(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
-    ask_for_files(app, window, title, Asked::One, |files| {
+    ask_for_files(&app, window, title, Asked::One, |files| {
         Some(Message::Models(ModelOrder::Add(files.into_iter().next()?)))
     })
 }
@@ -157,7 +147,7 @@ pub fn dismiss_models(desk: State<'_, Desk>) {
 /// Opens the desktop's file dialog; the settings in what is chosen there are taken.
 #[tauri::command]
 pub fn import_settings(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
-    ask_for_files(app, window, title, Asked::One, |files| {
+    ask_for_files(&app, window, title, Asked::One, |files| {
         Some(Message::Settings(Order::Import(files.into_iter().next()?)))
     })
 }
@@ -165,46 +155,52 @@ pub fn import_settings(app: AppHandle, window: WebviewWindow, title: String) -> 
 /// Opens the desktop's file dialog; the settings are written where is chosen.
 #[tauri::command]
 pub fn export_settings(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
-    ask_for_files(app, window, title, Asked::New("amanuensis-settings.json"), |files| {
+    ask_for_files(&app, window, title, Asked::New("amanuensis-settings.json".to_owned(), None), |files| {
         Some(Message::Settings(Order::Export(files.into_iter().next()?)))
     })
 }
 
 /// What a dialog is to give.
-#[derive(Clone, Copy)]
 enum Asked {
     Several,
+    /// Folders, several of them.
+    Folders,
     One,
-    /// One to be written, with the name that is proposed.
-    New(&'static str),
+    /// One to be written, with the name that is proposed, and the folder if it is known.
+    New(String, Option<PathBuf>),
 }
 
 /// Opens the desktop's file dialog, and hands what is chosen to the desk.
 fn ask_for_files(
-    app: AppHandle,
+    app: &AppHandle,
     window: WebviewWindow,
     title: String,
     asked: Asked,
-    message: fn(Vec<PathBuf>) -> Option<Message>,
+    message: impl FnOnce(Vec<PathBuf>) -> Option<Message> + Send + 'static,
 ) -> Result<(), tauri::Error> {
     // GTK's own dialog and not a crate's: it belongs to GTK's thread, and is modal to the window.
-    app.clone().run_on_main_thread(move || {
+    let desk = app.clone();
+    app.run_on_main_thread(move || {
         let action = match asked {
             Asked::Several | Asked::One => gtk::FileChooserAction::Open,
-            Asked::New(_) => gtk::FileChooserAction::Save,
+            Asked::Folders => gtk::FileChooserAction::SelectFolder,
+            Asked::New(..) => gtk::FileChooserAction::Save,
         };
         // Without names of their own the buttons have those of GTK, in the system's language.
         let dialog = gtk::FileChooserNative::new(Some(&title), window.gtk_window().ok().as_ref(), action, None, None);
-        dialog.set_select_multiple(matches!(asked, Asked::Several));
-        if let Asked::New(name) = asked {
-            dialog.set_current_name(name);
+        dialog.set_select_multiple(matches!(asked, Asked::Several | Asked::Folders));
+        if let Asked::New(name, folder) = asked {
+            dialog.set_current_name(&name);
+            if let Some(folder) = folder {
+                dialog.set_current_folder(folder);
+            }
             dialog.set_do_overwrite_confirmation(true);
         }
         glib::MainContext::default().spawn_local(async move {
             if dialog.run_future().await == gtk::ResponseType::Accept {
                 let files = dialog.files().iter().filter_map(|file| file.path()).collect();
                 if let Some(message) = message(files) {
-                    app.state::<Desk>().send(message);
+                    desk.state::<Desk>().send(message);
                 }
             }
         });

@@ -4,7 +4,7 @@
 //! page has to know leaves through the [`Outbox`].
 
 mod autostart;
-mod files;
+pub mod files;
 mod history;
 mod insertion;
 mod models;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use amanuensis_audio::{AudioFile, CaptureError, Chime, Device, FileError};
+use amanuensis_audio::{CaptureError, Chime, Device};
 use amanuensis_dictation::{Event, Outcome, Session, Setup};
 use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_history::Transcribed;
@@ -34,7 +34,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::tray::Face;
 use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
-use files::{FileId, Files};
+pub use files::Ask as FileAsk;
+use files::{Effect, Files};
 pub use history::{Ask, Look};
 use history::{News, Past};
 use insertion::{Delivery, Insertion, Tested};
@@ -73,8 +74,8 @@ pub enum Message {
     Cancel,
     /// Record from this microphone, or from the default one.
     ChooseMicrophone(Option<String>),
-    /// Cancel a file, or take it off the list.
-    DropFile(FileId),
+    /// About the recordings in files.
+    Files(FileAsk),
     /// Put a text on the clipboard.
     Copy(String),
     /// The notice was read.
@@ -101,8 +102,6 @@ pub enum Message {
     InsertionTested(Tested),
     /// The shortcut is listened for, or cannot be.
     Listening(Result<Shortcut, ShortcutError>),
-    /// A file was opened, or cannot be.
-    Opened(FileId, Box<Result<AudioFile, FileError>>),
     /// The app ends.
     Close,
 }
@@ -322,9 +321,7 @@ impl State {
                     }
                 }
                 recv(self.files.events()) -> event => {
-                    if let Some(news) = self.files.happened(event.ok()) {
-                        self.outbox.push(news);
-                    }
+                    self.files.happened(event.ok(), Instant::now());
                     self.note_fallback();
                 }
                 recv(self.past.news()) -> news => {
@@ -371,8 +368,7 @@ impl State {
             Message::Dragging(over) => self.view.dropping = over,
             Message::Open(paths) => {
                 self.view.dropping = false;
-                self.files.add(paths);
-                self.fail_files_without_model();
+                self.files(FileAsk::Add(paths));
             }
             Message::Start => self.start(),
             Message::Stop => {
@@ -396,7 +392,7 @@ impl State {
             Message::Models(order) => self.about_models(order),
             Message::Settings(order) => self.settle(order),
             Message::Served(served) => self.served(served),
-            Message::DropFile(id) => self.files.drop_file(id),
+            Message::Files(ask) => self.files(ask),
             Message::Copy(text) => self.copy(text),
             Message::DismissNotice => self.view.notice = None,
             Message::WatchPerformance(watched) => {
@@ -406,11 +402,6 @@ impl State {
             Message::History(ask) => self.past.ask(ask),
             Message::Loaded(result) => self.loaded(result),
             Message::Microphones(found) => self.found_microphones(found),
-            Message::Opened(id, result) => {
-                if let Some(engine) = &self.engine {
-                    self.files.opened(id, *result, engine, Instant::now());
-                }
-            }
             Message::Close => unreachable!("BUG: the loop ends with it"),
         }
     }
@@ -426,9 +417,11 @@ impl State {
         overlay.set_means(device, chosen.settings());
         view.files = files.shown();
         outbox.show(view);
+        files.take_news().into_iter().for_each(|news| outbox.push(news));
         outbox.flush(now, || {
-            let texts = Update::Texts { takes: takes.clone(), files: files.texts() };
-            [chosen.shown(), insertion.shown(), texts].into_iter().chain(shown.iter().cloned()).collect()
+            let texts = Update::Texts { takes: takes.clone() };
+            let own = [chosen.shown(), insertion.shown(), texts].into_iter();
+            own.chain(files.whole()).chain(shown.iter().cloned()).collect()
         });
     }
 
@@ -460,7 +453,8 @@ impl State {
 
     fn use_model(&mut self, Loaded { file, engine }: Loaded) {
         let device = device_words(&engine.device());
-        self.view.model = Model::Ready { name: file.name, demo: file.demo, device, fallback: None };
+        let multilingual = engine.dims().is_multilingual();
+        self.view.model = Model::Ready { name: file.name, demo: file.demo, multilingual, device, fallback: None };
         self.use_engine_for_others(&engine);
         match &self.session {
             Some(session) => session.use_engine(engine.clone()),
@@ -479,6 +473,15 @@ impl State {
         if std::mem::take(&mut self.start_when_ready) {
             self.start();
         }
+    }
+
+    fn files(&mut self, ask: FileAsk) {
+        match self.files.handle(ask, self.engine.as_ref(), Instant::now()) {
+            Some(Effect::Tell(notice)) => self.view.notice = Some(notice),
+            Some(Effect::Copy(text)) => self.copy(text),
+            None => {}
+        }
+        self.fail_files_without_model();
     }
 
     fn fail_files_without_model(&mut self) {
@@ -718,7 +721,7 @@ mod tests {
 
     use amanuensis_settings::{Settings, Store};
 
-    use super::{Desk, Message, Order, joined, sentence};
+    use super::{Desk, FileAsk, Message, Order, joined, sentence};
     use crate::wire::{FileState, Model, Update, View};
 
     /// A desk without settings and without a model.
@@ -756,7 +759,7 @@ mod tests {
         let message = "There is no model. Put one there.".to_owned();
         assert_eq!(view.model, Model::Failed { message: message.clone() });
         assert_eq!((view.files[0].name.as_str(), &view.files[0].state), ("talk.flac", &FileState::Failed { message }));
-        desk.send(Message::DropFile(view.files[0].id));
+        desk.send(Message::Files(FileAsk::Drop(view.files[0].id)));
         view_of(&desk, |view| view.files.is_empty());
     }
 

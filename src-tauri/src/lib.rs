@@ -152,8 +152,18 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::stop,
             commands::cancel,
             commands::choose_microphone,
-            commands::choose_files,
-            commands::drop_file,
+            commands::files::retry_file,
+            commands::files::move_file,
+            commands::files::file_language,
+            commands::files::show_file,
+            commands::files::edit_segment,
+            commands::files::copy_file,
+            commands::files::export_file,
+            commands::files::play_file,
+            commands::files::stop_playing,
+            commands::files::choose_files,
+            commands::files::choose_folders,
+            commands::files::drop_file,
             commands::copy,
             commands::dismiss_notice,
             commands::change_settings,
@@ -281,7 +291,7 @@ fn obey(app: &AppHandle, request: Request) {
             show(app);
             if let Some(window) = app.get_webview_window(MAIN).filter(|_| request == Request::Choose) {
                 // It fails only while the app ends.
-                let _ = commands::choose_files(app.clone(), window, words::of(None).open.to_owned());
+                let _ = commands::files::choose_files(app.clone(), window, words::of(None).open.to_owned());
             }
         }
     }

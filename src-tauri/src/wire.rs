@@ -2,6 +2,7 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod files;
 mod history;
 mod insertion;
 mod models;
@@ -10,6 +11,7 @@ mod settings;
 
 use serde::Serialize;
 
+pub use files::{File, FileState, FileTranscript, Playing, Spoken, SpokenWord};
 pub use history::{Entry, EntryState, History, Interrupted};
 pub use insertion::{InsertionTest, TestedWay};
 pub use models::{Models, ShelfModel, ShelfState};
@@ -32,12 +34,10 @@ pub enum Update {
         /// 0 (silence) to 1 (full scale), as the meter shows it.
         level: f32,
     },
-    /// All texts, once, when the page begins to watch.
+    /// All dictations, once, when the page begins to watch.
     Texts {
         /// Oldest first.
         takes: Vec<Take>,
-        /// Of the files that have text.
-        files: Vec<FileText>,
     },
     /// A part of a dictation has its final text, which stands for its live words.
     Text {
@@ -90,12 +90,24 @@ pub enum Update {
         /// All of it.
         test: InsertionTest,
     },
-    /// More of a file is written out.
-    FileText {
+    /// What is said in the file that the page shows, when it begins to show it.
+    Transcript {
+        /// Everything so far.
+        transcript: FileTranscript,
+    },
+    /// A stretch of speech in that file is new, or was edited.
+    Spoken {
         /// Which file.
         file: u32,
-        /// To be appended.
-        text: String,
+        /// Its place among the segments, the last of which it may be one behind.
+        index: u32,
+        /// What is said.
+        segment: Spoken,
+    },
+    /// What is heard of a file; none if nothing is.
+    Playing {
+        /// Which file, and where.
+        playing: Option<Playing>,
     },
 }
 
@@ -112,17 +124,6 @@ pub struct Take {
     pub committed: String,
     /// Words that the next look may change.
     pub tentative: String,
-}
-
-/// Text of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub struct FileText {
-    /// Number of the file since the app was started.
-    pub file: u32,
-    /// What is written so far.
-    pub text: String,
 }
 
 /// The state of the window, without text.
@@ -176,6 +177,8 @@ pub enum Model {
         name: String,
         /// The small model that comes with the app, trained on synthesised speech only.
         demo: bool,
+        /// Whether it knows languages other than English.
+        multilingual: bool,
         /// The device that computes, in words.
         device: String,
         /// Why it is not the preferred one.
@@ -197,42 +200,6 @@ pub struct Microphone {
     pub id: String,
     /// Name to show.
     pub name: String,
-}
-
-/// A file to transcribe.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub struct File {
-    /// Number of the file since the app was started.
-    pub id: u32,
-    /// File name without its folder.
-    pub name: String,
-    /// How far it is.
-    pub state: FileState,
-}
-
-/// How far a file is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(tag = "kind", rename_all = "camelCase")]
-pub enum FileState {
-    /// It waits for its turn.
-    Waiting,
-    /// It is being transcribed.
-    Running {
-        /// Share that is done, 0 to 1; none while it is unknown.
-        done: Option<f32>,
-    },
-    /// All of its text is there.
-    Done,
-    /// It was cancelled.
-    Cancelled,
-    /// It could not be transcribed.
-    Failed {
-        /// Why, and what to do.
-        message: String,
-    },
 }
 
 /// A sentence for the user.

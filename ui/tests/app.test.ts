@@ -63,27 +63,14 @@ test('an error is announced with its next step, and can be dismissed', async () 
   expect(alert.textContent).toBe('');
 });
 
-test('a file shows its progress, its text and can be cancelled', async () => {
-  await show('Files');
-  await press(screen.getByRole('button', { name: 'Open recordings…' }));
-  await press(screen.getByRole('button', { name: 'Open recordings…' }));
-  expect(screen.getAllByRole('progressbar')).toHaveLength(2);
-  await press(screen.getByRole('button', { name: 'Cancel meeting-2.flac' }));
-  expect(screen.getByText('Cancelled')).toBeTruthy();
-  await vi.advanceTimersByTimeAsync(3000);
-  await press(screen.getByRole('button', { name: 'Copy the text of meeting-1.flac' }));
-  expect(backend.copied).toContain('Ask not');
-  await press(screen.getByRole('button', { name: 'Take meeting-1.flac off the list' }));
-  expect(screen.queryByText('meeting-1.flac')).toBeNull();
-});
-
 test('recordings that were just opened are looked at, but never instead of a dictation', async () => {
   const shown = () => within(screen.getByRole('navigation')).getByRole('button', { current: 'page' }).textContent;
-  const file = (id: number) => ({ id, name: `talk-${id}.flac`, state: { kind: 'waiting' as const } });
-  backend.show({ phase: 'recording', files: [file(1)] });
+  backend.show({ phase: 'recording' });
+  backend.files.add({});
   await vi.advanceTimersByTimeAsync(0);
   expect(shown()).toContain('Dictate');
-  backend.show({ phase: 'idle', files: [file(1), file(2)] });
+  backend.show({ phase: 'idle' });
+  backend.files.add({});
   await vi.advanceTimersByTimeAsync(0);
   expect(shown()).toContain('Files');
 });
@@ -163,7 +150,7 @@ test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
   backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });
   await vi.advanceTimersByTimeAsync(0);
-  await backend.chooseFiles('');
+  await backend.files.choose('');
   for (const name of Object.values(t.app.views)) {
     vi.useFakeTimers();
     await show(name);

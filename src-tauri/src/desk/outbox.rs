@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::desk::joined;
 use crate::wire::{Update, View};
 
 /// Where updates go.
@@ -69,16 +68,8 @@ impl Outbox {
             Update::Forget { take } => self.news.retain(|old| {
                 !matches!(old, Update::Live { take: other, .. } | Update::Text { take: other, .. } if other == take)
             }),
-            Update::FileText { file, text } => {
-                let earlier = self.news.iter_mut().find_map(|old| match old {
-                    Update::FileText { file: other, text } if other == file => Some(text),
-                    _ => None,
-                });
-                if let Some(earlier) = earlier {
-                    *earlier = joined(earlier, text);
-                    return;
-                }
-            }
+            Update::Playing { .. } => self.news.retain(|old| !matches!(old, Update::Playing { .. })),
+            Update::Spoken { .. } | Update::Transcript { .. } => {}
             Update::View { .. } | Update::Texts { .. } => {}
         }
         self.news.push(update);
@@ -134,7 +125,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Outbox, PAUSE};
-    use crate::wire::{Model, Phase, Update, View};
+    use crate::wire::{Model, Phase, Playing, Update, View};
 
     fn view(writing: u32) -> View {
         View {
@@ -162,11 +153,11 @@ mod tests {
     }
 
     fn everything(writing: u32) -> [Update; 2] {
-        [Update::View { view: view(writing) }, Update::Texts { takes: vec![], files: vec![] }]
+        [Update::View { view: view(writing) }, Update::Texts { takes: vec![] }]
     }
 
     fn flush(outbox: &mut Outbox, now: Instant) {
-        outbox.flush(now, || vec![Update::Texts { takes: vec![], files: vec![] }]);
+        outbox.flush(now, || vec![Update::Texts { takes: vec![] }]);
     }
 
     fn live(words: &str) -> Update {
@@ -202,11 +193,10 @@ mod tests {
         outbox.push(live("a b"));
         let last = Update::Text { take: 1, text: "A, B.".into() };
         outbox.push(last.clone());
-        outbox.push(Update::FileText { file: 3, text: "one".into() });
-        outbox.push(Update::FileText { file: 3, text: " two".into() });
+        outbox.push(Update::Playing { playing: Some(Playing { file: 3, at_ms: 100 }) });
+        outbox.push(Update::Playing { playing: None });
         flush(&mut outbox, start + PAUSE);
-        let file = Update::FileText { file: 3, text: "one two".into() };
-        assert_eq!(received.try_iter().collect::<Vec<_>>(), [vec![last, file]]);
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [vec![last, Update::Playing { playing: None }]]);
         assert_eq!(outbox.due(start), None);
     }
 

@@ -1,6 +1,7 @@
 //! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
 
 mod drag;
+mod files;
 mod hands_free;
 mod history;
 mod insertion;

@@ -1,14 +1,16 @@
-import type { Backend, Choices, History, InsertionTest, Interrupted, Models, Performance, Settings, Take, Update, View } from './backend';
+import type { Backend, Choices, FileTranscript, History, InsertionTest, Interrupted, Models, Performance, Playing, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
 
-/** What the page knows: the last view, the texts as they grow, the level. */
+/** What the page knows: the last view, the texts as they grow, the level, what is heard. */
 export class Desk {
   view: View | undefined = $state.raw();
   takes: Take[] = $state([]);
-  /** Text of each file, by its number. */
-  files: Record<number, string> = $state({});
+  /** Of the file that is shown. Replaced as a whole: words by the thousand are not watched one by one. */
+  transcript: FileTranscript | undefined = $state.raw();
+  /** What is heard of a file. */
+  playing: Playing | null = $state.raw(null);
   level = $state(0);
   performance: Performance | undefined = $state.raw();
   /** As they were when they were last shown. */
@@ -56,7 +58,6 @@ export class Desk {
         return;
       case 'texts':
         this.takes = update.takes;
-        this.files = Object.fromEntries(update.files.map((file) => [file.file, file.text]));
         return;
       case 'text': {
         const take = this.#take(update.take);
@@ -93,8 +94,18 @@ export class Desk {
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);
         return;
-      case 'fileText':
-        this.files[update.file] = joined(this.files[update.file] ?? '', update.text);
+      case 'transcript':
+        this.transcript = update.transcript;
+        return;
+      case 'spoken': {
+        if (this.transcript?.file !== update.file) return;
+        const segments = [...this.transcript.segments];
+        segments[update.index] = update.segment;
+        this.transcript = { file: update.file, segments };
+        return;
+      }
+      case 'playing':
+        this.playing = update.playing;
         return;
       default:
         update satisfies never;

@@ -2,6 +2,7 @@
 
 import { isTauri } from '@tauri-apps/api/core';
 
+import type { FilesBackend } from './files';
 import { MockBackend } from './mock';
 import { MockOverlay, TauriOverlay } from './overlay';
 import { TauriBackend } from './tauri';
@@ -10,9 +11,11 @@ import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
 export type { Choices } from './wire/Choices';
+export { formats, type FilesBackend, type Format } from './files';
 export type { Entry } from './wire/Entry';
 export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
+export type { FileTranscript } from './wire/FileTranscript';
 export type { History } from './wire/History';
 export type { Interrupted } from './wire/Interrupted';
 export type { InsertionTest } from './wire/InsertionTest';
@@ -23,6 +26,7 @@ export type { Notice } from './wire/Notice';
 export type { Overlay } from './wire/Overlay';
 export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
+export type { Playing } from './wire/Playing';
 export type { Reading } from './wire/Reading';
 export type { Replacement } from './wire/Replacement';
 export type { RequestTimes } from './wire/RequestTimes';
@@ -30,6 +34,7 @@ export type { Settings } from './wire/Settings';
 export type { ShelfModel } from './wire/ShelfModel';
 export type { ShelfState } from './wire/ShelfState';
 export type { Span } from './wire/Span';
+export type { Spoken } from './wire/Spoken';
 export type { Take } from './wire/Take';
 export type { Theme } from './wire/Theme';
 export type { Update } from './wire/Update';
@@ -62,10 +67,8 @@ export interface Backend {
   cancel(): Promise<void>;
   /** `null` is the system's default. */
   chooseMicrophone(id: string | null): Promise<void>;
-  /** Opens the system's file dialog under this title. */
-  chooseFiles(title: string): Promise<void>;
-  /** Cancels a running file, or takes a finished one off the list. */
-  dropFile(id: number): Promise<void>;
+  /** About recordings in files. */
+  readonly files: FilesBackend;
   copy(text: string): Promise<void>;
   dismissNotice(): Promise<void>;
   /** All settings, of which some may have changed. */

@@ -1,4 +1,5 @@
 import type { Backend } from '.';
+import { MockFiles } from './mock-files';
 import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
 import type { Entry } from './wire/Entry';
@@ -53,18 +54,21 @@ function past(): Entry[] {
 
 /** A dictation that speaks for itself, so that the page runs in a plain browser. Timers are passed in by tests as fake ones. */
 export class MockBackend implements Backend {
+  readonly files = new MockFiles(
+    (update) => this.say(update),
+    (files) => this.show({ files }),
+  );
   #listener: (update: Update) => void = () => {};
   #ticking: ReturnType<typeof setInterval> | undefined;
   #measuring: ReturnType<typeof setInterval> | undefined;
   #measured = 0;
   #take = 0;
   #tick = 0;
-  #file = 0;
   #view: View = {
     phase: 'idle',
     writing: 0,
     handsFree: false,
-    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, device: 'CPU, AVX2, 8-bit weights', fallback: null },
+    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, multilingual: false, device: 'CPU, AVX2, 8-bit weights', fallback: null },
     microphones: [
       { id: 'desk', name: 'Desk microphone' },
       { id: 'headset', name: 'Headset' },
@@ -105,7 +109,7 @@ export class MockBackend implements Backend {
     this.#listener = listener;
     this.show({});
     this.#choose({});
-    this.say({ kind: 'texts', takes: [], files: [] });
+    this.say({ kind: 'texts', takes: [] });
   }
 
   async watch(_visible: boolean): Promise<void> {}
@@ -175,30 +179,6 @@ export class MockBackend implements Backend {
     const settings = structuredClone(this.#choices.settings);
     settings.dictation.microphone = id;
     await this.changeSettings(settings);
-  }
-
-  async chooseFiles(_title: string): Promise<void> {
-    this.#file += 1;
-    const id = this.#file;
-    const name = `meeting-${id}.flac`;
-    this.show({ files: [...this.#view.files, { id, name, state: { kind: 'running', done: 0.4 } }] });
-    setTimeout(() => {
-      const done = { kind: 'done' } as const;
-      this.say({ kind: 'fileText', file: id, text: SPEECH.join(' ') });
-      this.show({
-        files: this.#view.files.map((file) => (file.id === id && file.state.kind === 'running' ? { ...file, state: done } : file)),
-      });
-    }, 3000);
-  }
-
-  async dropFile(id: number): Promise<void> {
-    this.show({
-      files: this.#view.files.flatMap((file) => {
-        if (file.id !== id) return [file];
-        const busy = file.state.kind === 'running' || file.state.kind === 'waiting';
-        return busy ? [{ ...file, state: { kind: 'cancelled' as const } }] : [];
-      }),
-    });
   }
 
   async copy(text: string): Promise<void> {
@@ -286,7 +266,7 @@ export class MockBackend implements Backend {
   #useModel(name: string): void {
     this.#shelf.use(name, () => {
       const demo = name === 'amanuensis-demo.en';
-      this.show({ model: { kind: 'ready', name, demo, device: 'CPU, AVX2, 8-bit weights', fallback: null } });
+      this.show({ model: { kind: 'ready', name, demo, multilingual: !demo, device: 'CPU, AVX2, 8-bit weights', fallback: null } });
     });
   }
 

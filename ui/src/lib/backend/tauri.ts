@@ -1,11 +1,13 @@
 import { Channel, invoke } from '@tauri-apps/api/core';
 
-import type { Backend } from '.';
+import type { Backend, FilesBackend, Format } from '.';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
 /** The app's Rust. The names are those of `src-tauri/src/commands.rs`. */
 export class TauriBackend implements Backend {
+  readonly files = new TauriFiles();
+
   subscribe(listener: (update: Update) => void): Promise<void> {
     return invoke('subscribe', { updates: new Channel<Update[]>((updates) => updates.forEach(listener)) });
   }
@@ -50,12 +52,6 @@ export class TauriBackend implements Backend {
   }
   chooseMicrophone(id: string | null): Promise<void> {
     return invoke('choose_microphone', { id });
-  }
-  chooseFiles(title: string): Promise<void> {
-    return invoke('choose_files', { title });
-  }
-  dropFile(id: number): Promise<void> {
-    return invoke('drop_file', { id });
   }
   copy(text: string): Promise<void> {
     return invoke('copy', { text });
@@ -107,5 +103,45 @@ export class TauriBackend implements Backend {
   }
   testInsertion(): Promise<void> {
     return invoke('test_insertion');
+  }
+}
+
+/** The names are those of `src-tauri/src/commands/files.rs`. */
+class TauriFiles implements FilesBackend {
+  choose(title: string): Promise<void> {
+    return invoke('choose_files', { title });
+  }
+  chooseFolders(title: string): Promise<void> {
+    return invoke('choose_folders', { title });
+  }
+  drop(id: number): Promise<void> {
+    return invoke('drop_file', { id });
+  }
+  retry(id: number): Promise<void> {
+    return invoke('retry_file', { id });
+  }
+  move(id: number, before: number | null): Promise<void> {
+    return invoke('move_file', { id, before });
+  }
+  setLanguage(id: number, language: string | null): Promise<void> {
+    return invoke('file_language', { id, language });
+  }
+  show(id: number | null): Promise<void> {
+    return invoke('show_file', { id });
+  }
+  edit(id: number, segment: number, text: string): Promise<void> {
+    return invoke('edit_segment', { id, segment, text });
+  }
+  copy(id: number): Promise<void> {
+    return invoke('copy_file', { id });
+  }
+  export(id: number, format: Format, title: string): Promise<void> {
+    return invoke('export_file', { id, format, title });
+  }
+  play(id: number, fromMs: number): Promise<void> {
+    return invoke('play_file', { id, fromMs });
+  }
+  silence(): Promise<void> {
+    return invoke('stop_playing');
   }
 }

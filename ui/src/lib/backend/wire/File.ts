@@ -2,7 +2,7 @@
 import type { FileState } from "./FileState";
 
 /**
- * A file to transcribe.
+ * A recording in the list.
  */
 export type File = { 
 /**
@@ -10,10 +10,30 @@ export type File = {
  */
 id: number, 
 /**
- * File name without its folder.
+ * File name without its folder, as it can be shown.
  */
 name: string, 
 /**
+ * The folder, as it can be shown.
+ */
+folder: string, 
+/**
  * How far it is.
  */
-state: FileState, };
+state: FileState, 
+/**
+ * Length of the recording, where it is known.
+ */
+durationMs: number | null, 
+/**
+ * Code of the language that it is said to be in; none if the model finds out.
+ */
+language: string | null, 
+/**
+ * The first words of its text.
+ */
+preview: string, 
+/**
+ * Name of the document that was written beside it, because its folder is watched.
+ */
+saved: string | null, };

@@ -7,7 +7,11 @@ export type FileState = { "kind": "waiting" } | { "kind": "running",
 /**
  * Share that is done, 0 to 1; none while it is unknown.
  */
-done: number | null, } | { "kind": "done" } | { "kind": "cancelled" } | { "kind": "failed", 
+done: number | null, 
+/**
+ * Seconds that the rest will take at the speed so far; none while that is unknown.
+ */
+leftS: number | null, } | { "kind": "done" } | { "kind": "cancelled" } | { "kind": "failed", 
 /**
  * Why, and what to do.
  */

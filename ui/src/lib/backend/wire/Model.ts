@@ -13,6 +13,10 @@ name: string,
  */
 demo: boolean, 
 /**
+ * Whether it knows languages other than English.
+ */
+multilingual: boolean, 
+/**
  * The device that computes, in words.
  */
 device: string, 

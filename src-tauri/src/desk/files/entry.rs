@@ -1,0 +1,190 @@
+//! One recording of the list.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use amanuensis_engine::{Done, RequestError};
+use amanuensis_export::{Format, Transcript, edited, plain_name};
+use amanuensis_whisper::Segment;
+
+use super::FileId;
+use crate::desk::{joined, sentence};
+use crate::wire::{File, FileState, Spoken, SpokenWord};
+
+/// Letters of the text that the list shows.
+const PREVIEW: usize = 160;
+
+/// A recording, how far it is, and what was written down.
+pub struct Entry {
+    pub id: FileId,
+    pub path: PathBuf,
+    pub state: FileState,
+    pub language: Option<String>,
+    pub duration: Option<Duration>,
+    /// When the work on it began.
+    pub began: Option<Instant>,
+    /// With the user's edits in it.
+    pub segments: Vec<Segment>,
+    preview: String,
+    /// How it was made, without the segments.
+    done: Option<Done>,
+}
+
+impl Entry {
+    /// A recording that waits.
+    pub fn new(id: FileId, path: PathBuf) -> Self {
+        Self {
+            id,
+            path,
+            state: FileState::Waiting,
+            language: None,
+            duration: None,
+            began: None,
+            segments: Vec::new(),
+            preview: String::new(),
+            done: None,
+        }
+    }
+
+    /// Forgets what was written down, and waits.
+    pub fn start_over(&mut self) {
+        let (path, language) = (std::mem::take(&mut self.path), self.language.take());
+        *self = Self { language, duration: self.duration, ..Self::new(self.id, path) };
+    }
+
+    /// Takes the next stretch of text, and gives it as the page sees it; none if there is none in it.
+    pub fn push(&mut self, segment: Segment) -> Option<Spoken> {
+        if segment.text.trim().is_empty() {
+            return None;
+        }
+        let shown = spoken(&segment);
+        self.segments.push(segment);
+        self.look_again();
+        Some(shown)
+    }
+
+    /// Gives a segment another text.
+    pub fn edit(&mut self, index: usize, text: &str) -> Option<Spoken> {
+        let segment = self.segments.get_mut(index)?;
+        *segment = edited(segment, text);
+        let shown = spoken(segment);
+        self.look_again();
+        Some(shown)
+    }
+
+    /// The preview is the beginning of the text.
+    fn look_again(&mut self) {
+        let mut text = String::new();
+        for segment in &self.segments {
+            if text.chars().count() >= PREVIEW {
+                break;
+            }
+            text = joined(&text, &segment.text);
+        }
+        self.preview = text.chars().take(PREVIEW).collect();
+    }
+
+    /// How much is done, and how long the rest will take if it goes on like this.
+    pub fn progress(&mut self, done: Duration, total: Option<Duration>, now: Instant) {
+        let total = total.filter(|total| !total.is_zero());
+        self.duration = total.or(self.duration);
+        let share = total.map(|total| (done.as_secs_f32() / total.as_secs_f32()).min(1.0));
+        let speed = self.began.map(|began| done.as_secs_f32() / now.duration_since(began).as_secs_f32().max(0.001));
+        let left = total.zip(speed.filter(|speed| *speed > 0.0));
+        let left_s = left.map(|(total, speed)| (total.saturating_sub(done).as_secs_f32() / speed).ceil() as u32);
+        self.state = FileState::Running { done: share, left_s };
+    }
+
+    /// It cannot be transcribed.
+    pub fn fail(&mut self, cause: &dyn std::fmt::Display) {
+        // A name in the sentence may hold anything.
+        self.state = FileState::Failed { message: plain_name(sentence(cause).as_ref()) };
+    }
+
+    /// It is over.
+    pub fn finish(&mut self, result: Result<Done, RequestError>) {
+        match result {
+            Ok(mut done) => {
+                self.duration = Some(done.timings.audio);
+                done.transcript.segments.clear();
+                self.done = Some(done);
+                self.state = FileState::Done;
+            }
+            Err(RequestError::Cancelled) => self.state = FileState::Cancelled,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// The text as a document.
+    pub fn render(&self, format: Format) -> Vec<u8> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let outcome = self.done.as_ref().ok_or(match &self.state {
+            FileState::Failed { message } => message.as_str(),
+            _ => "The transcription was not finished.",
+        });
+        // What was edited away is not there.
+        let written = self.segments.iter().filter(|segment| !segment.text.trim().is_empty());
+        let segments: Vec<Segment> = written.cloned().collect();
+        format.render(&Transcript { recording: &name, segments: &segments, outcome })
+    }
+
+    /// All text, a line for each stretch of speech.
+    pub fn text(&self) -> String {
+        let lines = self.segments.iter().map(|segment| segment.text.trim()).filter(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The recording as the list shows it.
+    pub fn shown(&self) -> File {
+        File {
+            id: self.id,
+            name: plain_name(self.path.file_name().unwrap_or(self.path.as_os_str())),
+            folder: plain_name(self.path.parent().unwrap_or(Path::new("")).as_os_str()),
+            state: self.state.clone(),
+            duration_ms: self.duration.map(millis),
+            language: self.language.clone(),
+            preview: self.preview.clone(),
+            saved: None,
+        }
+    }
+
+    /// The text as the page shows it.
+    pub fn spoken(&self) -> Vec<Spoken> {
+        self.segments.iter().map(spoken).collect()
+    }
+}
+
+fn spoken(segment: &Segment) -> Spoken {
+    let word = |word: &amanuensis_whisper::Word| SpokenWord {
+        start_ms: millis(word.start),
+        end_ms: millis(word.end),
+        text: word.text.clone(),
+    };
+    Spoken {
+        start_ms: millis(segment.start),
+        end_ms: millis(segment.end),
+        text: segment.text.trim().to_owned(),
+        words: segment.words.iter().map(word).collect(),
+    }
+}
+
+/// Milliseconds, of which 32 bits count for seven weeks.
+pub fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_the_speed_so_far() {
+        let began = Instant::now();
+        let mut entry = Entry::new(1, "/a.wav".into());
+        entry.began = Some(began);
+        entry.progress(Duration::from_secs(30), Some(Duration::from_secs(120)), began + Duration::from_secs(3));
+        assert_eq!(entry.state, FileState::Running { done: Some(0.25), left_s: Some(9) });
+        entry.progress(Duration::from_secs(30), None, began + Duration::from_secs(3));
+        assert_eq!(entry.state, FileState::Running { done: None, left_s: None });
+    }
+}

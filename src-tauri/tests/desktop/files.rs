@@ -1,0 +1,105 @@
+//! Recordings in the window: a folder is dropped, a transcript is heard, edited and saved.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use amanuensis_test_support::{found, speak};
+use fantoccini::Locator;
+use fantoccini::key::Key;
+
+use crate::drag;
+use crate::stage::{Setting, Stage};
+use crate::{ALERT, FILE, SAID, drive, has_model, is_written};
+
+const TRANSCRIPT: &str = "[aria-label='Transcript of talk.wav']";
+
+/// Presses a key in whatever window has the focus, as a keyboard would.
+fn xdotool(stage: &Stage, arguments: &[&str]) {
+    let status =
+        Command::new("timeout").args(["30", "xdotool"]).args(arguments).env("DISPLAY", stage.display()).status();
+    assert!(status.expect("xdotool starts").success());
+}
+
+/// Waits for a file, whole.
+fn content(path: &Path) -> Option<String> {
+    (0..600).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        std::fs::read_to_string(path).ok()
+    })
+}
+
+#[test]
+fn a_dropped_folder_is_written_out_heard_edited_and_saved() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model() && found("xdotool")) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        let folder = stage.folder.path().join("recordings");
+        std::fs::create_dir_all(folder.join("deeper")).expect("a folder can be made");
+        std::fs::copy(&voice, folder.join("talk.wav")).expect("a copy");
+        std::fs::copy(&voice, folder.join(".hidden.wav")).expect("a copy");
+        std::fs::write(folder.join("deeper/notes.txt"), "no recording").expect("a file can be written");
+        std::os::unix::fs::symlink(&folder, folder.join("deeper/loop")).expect("a link can be made");
+        drag::drop_files(stage.display(), "Amanuensis", &[&folder]);
+        stage.wait_for(&format!("{FILE} .text"), is_written).await;
+        let rows = stage.page.find_all(Locator::Css(FILE)).await.expect("an answer");
+        assert_eq!(rows.len(), 1, "{}", stage.everything().await);
+        stage.shoot("files-list").await;
+
+        stage.press("Show the transcript of talk.wav").await;
+        stage.wait_for(&format!("{TRANSCRIPT} p"), is_written).await;
+        stage.press("Play").await;
+        stage.wait_for(&format!("{TRANSCRIPT} .now"), is_written).await;
+        stage.shoot("files-transcript").await;
+        // Played to its end, it can be played again.
+        stage.button("Play").await;
+
+        stage.press("Edit: 0:00").await;
+        stage.wait_for(&format!("{TRANSCRIPT} textarea"), |_| true).await;
+        for letter in "Edited. ".chars() {
+            stage.type_key(letter).await;
+        }
+        stage.type_key(Key::Enter.into()).await;
+        stage.wait_for(&format!("{TRANSCRIPT} p"), |text| text.contains("Edited.")).await;
+
+        stage.page.find(Locator::Css("summary")).await.expect("a menu").click().await.expect("it opens");
+        stage.shoot("files-save-as").await;
+        stage.press_text("Subtitles (.srt)").await;
+        xdotool(&stage, &["search", "--sync", "--name", "^Save as$", "windowactivate", "--sync"]);
+        xdotool(&stage, &["key", "Return"]);
+        let srt = content(&folder.join("talk.srt")).expect("the document is written");
+        assert!(srt.starts_with("1\n00:00:0") && srt.contains("Edited."), "{srt}");
+        stage.wait_for("[role=status]", |text| text.contains("talk.srt")).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn odd_names_are_shown_safely_and_what_was_cancelled_can_be_tried_again() {
+    drive(async {
+        if !has_model() {
+            return;
+        }
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        let folder = stage.folder.path().join("odd");
+        std::fs::create_dir(&folder).expect("a folder can be made");
+        let names: [&[u8]; 4] = [b"a\nb.wav", "c\u{202e}vaw.exe.wav".as_bytes(), b"d\xff.wav", &[b'e'; 240]];
+        for name in names {
+            let mut path = folder.join(std::ffi::OsStr::from_bytes(name));
+            path.as_mut_os_string().push(if name.len() > 200 { ".wav" } else { "" });
+            std::fs::write(path, "no recording").expect("a file can be written");
+        }
+        drag::drop_files(stage.display(), "Amanuensis", &[&folder]);
+        for shown in ["a\u{fffd}b.wav", "c\u{fffd}vaw.exe.wav", "d\u{fffd}.wav", "eeee"] {
+            stage.wait_for(FILE, |text| text.contains(shown) && !text.contains('\u{202e}')).await;
+        }
+        stage.wait_for(&format!("{FILE} {ALERT}"), |text| text.contains("is not a recording")).await;
+        stage.shoot("files-odd-names").await;
+        stage.press("Transcribe d\u{fffd}.wav again").await;
+        stage.wait_for(&format!("{FILE} {ALERT}"), |text| text.contains("is not a recording")).await;
+        stage.close().await;
+    });
+}
