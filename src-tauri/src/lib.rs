@@ -101,20 +101,17 @@ const MAIN: &str = "main";
 /// [`RunError`].
 pub fn run(arguments: Arguments) -> Result<(), RunError> {
     let requests = arguments.requests(&std::env::current_dir().unwrap_or_default());
-    let listener = match amanuensis_control::runtime_folder().and_then(|folder| Listener::bind(&folder)) {
-        Ok(listener) => Some(listener),
-        Err(ControlError::AlreadyRunning) => return Ok(tell_running_app(&requests)?),
-        Err(error) => {
-            tracing::warn!("key bindings will not work: {error}");
-            None
-        }
-    };
+    let listener = amanuensis_control::runtime_folder().and_then(|folder| Listener::bind(&folder));
+    if let Err(ControlError::AlreadyRunning) = listener {
+        return Ok(tell_running_app(&requests)?);
+    }
     if matches!(requests[..], [Request::Stop | Request::Cancel]) {
         // There is nothing to end where no app is open.
         return Ok(());
     }
     // Tauri would do it too, but panic where it fails.
     gtk::init().map_err(|_| RunError::NoDisplay)?;
+    let listener = listener.inspect_err(|error| tracing::warn!("key bindings will not work: {error}")).ok();
     tauri::Builder::default()
         .manage(windows::panel::Before::default())
         .setup(move |app| {
