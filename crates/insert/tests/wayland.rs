@@ -6,11 +6,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use amanuensis_insert::{Desktop, Inserter, WayName};
-use amanuensis_test_support::{Field, Program, Witness, found};
+use amanuensis_test_support::{Field, MIXED, Program, Witness, found, long_text};
 use tempfile::TempDir;
 
-/// Accents, Greek, Cyrillic, Chinese, Japanese, Korean, Hebrew, emoji, also composed ones, combining marks, quotes.
-const MIXED: &str = "Ça va, naïve façade? Ελληνικά, Привет; 漢字かな交じり文, 한국어, שלום — “emoji”: 😀👩‍👩‍👧 e\u{301}ṩ €5 ~^`´\"'\\|<>{}[]";
 /// Whom Sway runs as where the tests run as root, whom it refuses.
 const NOBODY: u32 = 65534;
 const START: Duration = Duration::from_secs(30);
@@ -84,23 +82,12 @@ impl Stage {
     }
 }
 
-/// 2,000 characters, more different ones than a keyboard has keys.
-fn long() -> String {
-    let words = ["Überraschung ", "naïve ", "Ελλάδα ", "Привет, ", "漢字 ", "plain words 123; ", "😀 "];
-    let cjk = (0x4e00..).filter_map(char::from_u32).step_by(7);
-    let text = words.iter().cycle().flat_map(|word| word.chars());
-    text.zip(cjk)
-        .flat_map(|(letter, rare)| if letter == ' ' { vec![rare, ' '] } else { vec![letter] })
-        .take(2000)
-        .collect()
-}
-
 #[test]
 fn any_text_is_typed_into_a_field() {
     let Some(stage) = Stage::open() else { return };
     let Some(mut witness) = Witness::open(Field::Page, "Witness", &stage.environment) else { return };
     let mut inserter = stage.inserter();
-    for text in ["a", "Hello, World.", MIXED, "two\nlines\tand a tab", &long()] {
+    for text in ["a", "Hello, World.", MIXED, "two\nlines\tand a tab", &long_text()] {
         witness.clear();
         assert_eq!(inserter.insert(text).unwrap().way, WayName::VirtualKeyboard);
         assert_eq!(witness.text(text), text);
@@ -138,7 +125,7 @@ fn a_terminal_gets_every_character() {
     }
     let mut inserter = stage.inserter();
     let mut expected = String::new();
-    for text in ["Hello, World. ", MIXED, &long()] {
+    for text in ["Hello, World. ", MIXED, &long_text()] {
         inserter.insert(text).unwrap();
         expected += text;
         let until = Instant::now() + START;

@@ -6,11 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amanuensis_insert::{Desktop, Inserter, WayName};
-use amanuensis_test_support::{Field, Program, Witness, found};
+use amanuensis_test_support::{Field, MIXED, Program, Witness, found, long_text};
 use tempfile::TempDir;
-
-/// Accents, Greek, Cyrillic, Chinese, Japanese, Korean, Hebrew, emoji, also composed ones, combining marks, quotes.
-const MIXED: &str = "Ça va, naïve façade? Ελληνικά, Привет; 漢字かな交じり文, 한국어, שלום — “emoji”: 😀👩‍👩‍👧 e\u{301}ṩ €5 ~^`´\"'\\|<>{}[]";
 
 /// A display with a window manager.
 struct Stage {
@@ -120,24 +117,13 @@ fn contents(file: &Path, expected: &str) -> String {
     }
 }
 
-/// 2,000 characters, many of them different.
-fn long() -> String {
-    let words = ["Überraschung ", "naïve ", "Ελλάδα ", "Привет, ", "漢字 ", "plain words 123; ", "😀 "];
-    let cjk = (0x4e00..).filter_map(char::from_u32).step_by(7);
-    let text = words.iter().cycle().flat_map(|word| word.chars());
-    text.zip(cjk)
-        .flat_map(|(letter, rare)| if letter == ' ' { vec![rare, ' '] } else { vec![letter] })
-        .take(2000)
-        .collect()
-}
-
 #[test]
 fn every_way_brings_any_text_into_a_field() {
     let Some(stage) = Stage::open() else { return };
     let Some(mut witness) = Witness::open(Field::Page, "Witness", &stage.environment) else { return };
     let mut inserter = stage.inserter();
     for way in [WayName::XTest, WayName::Paste] {
-        for text in ["a", "Hello, World.", MIXED, "two\nlines\tand a tab", &long()] {
+        for text in ["a", "Hello, World.", MIXED, "two\nlines\tand a tab", &long_text()] {
             witness.clear();
             inserter.insert_by(way, text).unwrap_or_else(|error| panic!("{way:?}: {error}"));
             assert_eq!(witness.text(text), text, "{way:?}");
@@ -174,7 +160,7 @@ fn a_terminal_gets_every_character() {
     let mut inserter = stage.inserter();
     let mut expected = String::new();
     // It does not tell when it has read its keys, so that only what is on the layout can be typed.
-    for (text, way) in [("Hello, World. ", WayName::XTest), (MIXED, WayName::Paste), (&long(), WayName::Paste)] {
+    for (text, way) in [("Hello, World. ", WayName::XTest), (MIXED, WayName::Paste), (&long_text(), WayName::Paste)] {
         assert_eq!(inserter.insert(text).unwrap().way, way);
         expected += text;
         assert_eq!(contents(&typed, &expected), expected, "{way:?}");

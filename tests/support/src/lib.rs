@@ -4,6 +4,7 @@
 
 mod microphone;
 mod program;
+mod texts;
 mod witness;
 mod words;
 
@@ -14,6 +15,7 @@ use tempfile::TempPath;
 
 pub use microphone::VirtualMicrophone;
 pub use program::Program;
+pub use texts::{MIXED, long_text};
 pub use witness::{Field, Witness};
 pub use words::{assert_understood, heard};
 
