@@ -64,9 +64,9 @@ fn block_scale(block: &[f32; BLOCK]) -> Option<(u32, f32)> {
     if exponent < LEAST_EXPONENT {
         return None;
     }
-    // A mantissa of 128 does not fit; -128 would, but both ends are treated alike only where rounding reaches +128.
+    // A mantissa of 128 does not fit. -128 would, but as a value it asks for the next exponent: rounding twice must be rounding once.
     let inverse = |exponent: u32| f32::from_bits((254 + 6 - exponent.min(254)) << 23);
-    let overflows = block.iter().any(|value| value * inverse(exponent) >= 127.5);
+    let overflows = block.iter().any(|value| value.abs() * inverse(exponent) >= 127.5);
     exponent += u32::from(overflows);
     Some((exponent, inverse(exponent)))
 }
@@ -156,6 +156,17 @@ mod tests {
         assert_eq!(block[0], 2.0);
         // Half a step of the larger exponent: a tie, which goes to even.
         assert_eq!(block[1], 0.0);
+    }
+
+    #[test]
+    fn rounding_twice_is_rounding_once_at_the_lower_end() {
+        // -127.7 and -47.25 steps: were -128 kept, a second rounding would double the step and move -47.
+        let mut block = [0.0, 0.0, 0.0, 0.0, -523_065.9, 0.0, 0.0, -193_536.47];
+        round_block(&mut block);
+        assert_eq!(block, [0.0, 0.0, 0.0, 0.0, -524_288.0, 0.0, 0.0, -196_608.0]);
+        let once = block;
+        round_block(&mut block);
+        assert_eq!(block, once);
     }
 
     #[test]

@@ -103,7 +103,7 @@ inline void to_block(const float *values, std::uint8_t *block) {
         bool fits = true;
         for (int i = 0; i < 8; i++) {
             float mantissa = std::nearbyint(std::ldexp(values[i], 127 + 6 - exponent));
-            fits &= mantissa <= 127.0f;
+            fits &= std::abs(mantissa) <= 127.0f;
             block[1 + i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(std::clamp(mantissa, -128.0f, 127.0f)));
         }
         block[0] = static_cast<std::uint8_t>(exponent);
