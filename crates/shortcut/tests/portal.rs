@@ -1,21 +1,17 @@
 //! A desktop's portal that is not there, and one played by the test.
 
 use std::collections::HashMap;
-use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use amanuensis_shortcut::{Edge, Keys, Shortcut, ShortcutError, Source};
-use amanuensis_test_support::{Program, found};
+use amanuensis_test_support::portal::{NAME, Options, PATH, answer, bus, path, word};
 use zbus::connection::{Builder, Connection};
 use zbus::message::Header;
-use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
+use zbus::zvariant::{ObjectPath, OwnedObjectPath, Value};
 use zbus::{block_on, interface};
 
-const PATH: &str = "/org/freedesktop/portal/desktop";
 const INTERFACE: &str = "org.freedesktop.portal.GlobalShortcuts";
-
-type Options = HashMap<String, OwnedValue>;
 
 /// Grants everything, and tells which keys were wished for.
 struct Portal {
@@ -37,7 +33,7 @@ impl Portal {
     ) -> OwnedObjectPath {
         let session = path("session", &header, &options, "session_handle_token");
         let results = [("session_handle", Value::from(session.as_str()))].into();
-        answer(bus, &header, &options, results).await
+        answer(bus, &header, &options, 0, results).await
     }
 
     async fn bind_shortcuts(
@@ -52,41 +48,8 @@ impl Portal {
         for (id, about) in shortcuts {
             self.wished.send((session.clone(), id, word(&about, "preferred_trigger"))).unwrap();
         }
-        answer(bus, &header, &options, HashMap::new()).await
+        answer(bus, &header, &options, 0, HashMap::new()).await
     }
-}
-
-fn word(options: &Options, name: &str) -> String {
-    options.get(name).and_then(|value| String::try_from(value.clone()).ok()).unwrap_or_default()
-}
-
-/// Where the portal keeps what it made for a program, as both agree on beforehand.
-fn path(kind: &str, header: &Header<'_>, options: &Options, token: &str) -> OwnedObjectPath {
-    let sender = header.sender().unwrap().trim_start_matches(':').replace('.', "_");
-    OwnedObjectPath::try_from(format!("{PATH}/{kind}/{sender}/{}", word(options, token))).unwrap()
-}
-
-async fn answer(
-    bus: &Connection,
-    header: &Header<'_>,
-    options: &Options,
-    results: HashMap<&str, Value<'_>>,
-) -> OwnedObjectPath {
-    let request = path("request", header, options, "handle_token");
-    let to = header.sender().cloned();
-    bus.emit_signal(to, &request, "org.freedesktop.portal.Request", "Response", &(0u32, results)).await.unwrap();
-    request
-}
-
-fn bus() -> Option<(Program, String)> {
-    if !["dbus-daemon", "setpriv"].into_iter().all(found) {
-        return None;
-    }
-    let mut daemon = Command::new("dbus-daemon");
-    daemon.args(["--session", "--nofork", "--print-address=1"]).env("PATH", std::env::var("PATH").unwrap_or_default());
-    let mut daemon = Program::start(&daemon);
-    let address = daemon.first_line();
-    Some((daemon, address))
 }
 
 fn keys() -> Keys {
@@ -103,7 +66,7 @@ fn the_desktop_is_asked_for_the_keys_and_tells_when_they_are_pressed() {
     let (wished, wishes) = channel();
     let portal = block_on(async {
         let builder = Builder::address(address.as_str()).unwrap().serve_at(PATH, Portal { wished }).unwrap();
-        builder.name("org.freedesktop.portal.Desktop").unwrap().build().await.unwrap()
+        builder.name(NAME).unwrap().build().await.unwrap()
     });
     let (sender, edges) = channel();
     let source = Source::Portal(Some(address));

@@ -3,8 +3,10 @@
 //! A test that gets `None` from here has already had its `skipped: reason` printed and returns.
 
 mod microphone;
+pub mod portal;
 mod program;
 mod texts;
+mod wav;
 mod witness;
 mod words;
 
@@ -13,9 +15,10 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempPath;
 
-pub use microphone::VirtualMicrophone;
+pub use microphone::{Playing, VirtualMicrophone};
 pub use program::Program;
 pub use texts::{MIXED, long_text};
+pub use wav::{trim, wav};
 pub use witness::{Field, Witness};
 pub use words::{assert_understood, heard};
 

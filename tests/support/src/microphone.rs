@@ -1,8 +1,9 @@
 //! A microphone without hardware: a PulseAudio server of its own, with a source that hears what is played into it.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use crate::{found, run};
 
 /// How long a server may take to start. No test waits for it; it bounds a hang.
 const START: Duration = Duration::from_secs(20);
+/// How loud a sample is that is no rounding error of silence, of 32,768.
+const SOUND: u16 = 100;
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A running sound server with one microphone, which is the default one. It ends with the value, or with the test.
 #[derive(Debug)]
@@ -19,6 +23,21 @@ pub struct VirtualMicrophone {
     folder: TempDir,
     server: Option<Child>,
     plugged: Option<Plugged>,
+    last_sound: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A WAV file that is being played into a microphone.
+#[derive(Debug)]
+pub struct Playing(Child);
+
+impl Playing {
+    /// Returns at its end.
+    ///
+    /// # Panics
+    /// It could not be played.
+    pub fn wait(mut self) {
+        assert!(self.0.wait().expect("paplay can be waited for").success(), "paplay failed");
+    }
 }
 
 #[derive(Debug)]
@@ -27,7 +46,7 @@ struct Plugged {
     modules: Vec<String>,
     /// A recorder that keeps the latency low: a sink that nobody listens to runs two seconds late.
     reader: Child,
-    /// Throws away what it records.
+    /// Reads what it records, and notes when there was a sound.
     drain: JoinHandle<()>,
 }
 
@@ -51,8 +70,8 @@ impl VirtualMicrophone {
         if !["pulseaudio", "pactl", "paplay", "parec", "setpriv"].into_iter().all(found) {
             return None;
         }
-        let mut microphone =
-            Self { folder: tempfile::tempdir().expect("a temporary folder"), server: None, plugged: None };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut microphone = Self { folder, server: None, plugged: None, last_sound: Arc::default() };
         microphone.start_server();
         microphone.plug();
         Some(microphone)
@@ -66,7 +85,45 @@ impl VirtualMicrophone {
 
     /// Plays a WAV file into the microphone, to its end.
     pub fn play(&self, wav: &Path) {
-        run(self.client("paplay").arg("--latency-msec=500").arg(wav));
+        self.begin(wav).wait();
+    }
+
+    /// Begins to play a WAV file into the microphone.
+    ///
+    /// # Panics
+    /// paplay does not start.
+    pub fn begin(&self, wav: &Path) -> Playing {
+        let mut paplay = self.client("paplay");
+        Playing(paplay.arg("--latency-msec=500").arg(wav).stdin(Stdio::null()).spawn().expect("setpriv starts"))
+    }
+
+    /// When the microphone heard a sound last, to some 20 ms.
+    ///
+    /// # Panics
+    /// It never heard one.
+    pub fn last_sound(&self) -> Instant {
+        self.heard().expect("something was played")
+    }
+
+    /// Whether the microphone has heard a sound since then.
+    pub fn heard_since(&self, then: Instant) -> bool {
+        self.heard().is_some_and(|heard| heard > then)
+    }
+
+    /// Returns when the microphone hears the next sound.
+    ///
+    /// # Panics
+    /// It stays quiet.
+    pub fn wait_for_sound(&self) {
+        let asked = Instant::now();
+        while !self.heard_since(asked) {
+            assert!(asked.elapsed() < START, "the microphone hears nothing");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn heard(&self) -> Option<Instant> {
+        *self.last_sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pulls the microphone out.
@@ -99,7 +156,7 @@ impl VirtualMicrophone {
         run(self.client("pactl").args(["set-default-source", "virtual_microphone"]));
         let mut reader = self
             .client("parec")
-            .args(["--latency-msec=20", "--device=virtual_microphone"])
+            .args(["--latency-msec=20", "--format=s16ne", "--device=virtual_microphone"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -107,8 +164,9 @@ impl VirtualMicrophone {
             .expect("parec starts");
         let mut recorded = reader.stdout.take().expect("it was asked for");
         // From the first sample on it is as quick as a real one.
-        recorded.read_exact(&mut [0]).expect("the microphone gives sound");
-        let drain = std::thread::spawn(move || _ = std::io::copy(&mut recorded, &mut std::io::sink()));
+        recorded.read_exact(&mut [0; 2]).expect("the microphone gives sound");
+        let last_sound = Arc::clone(&self.last_sound);
+        let drain = std::thread::spawn(move || listen(&mut recorded, &last_sound));
         self.plugged = Some(Plugged { modules: vec![sink, source], reader, drain });
     }
 
@@ -164,6 +222,17 @@ impl VirtualMicrophone {
 impl Drop for VirtualMicrophone {
     fn drop(&mut self) {
         self.kill_server();
+    }
+}
+
+/// Reads samples to their end, and notes when there was one that can be heard.
+fn listen(recorded: &mut impl Read, last_sound: &Mutex<Option<Instant>>) {
+    let mut bytes = [0; 512];
+    while recorded.read_exact(&mut bytes).is_ok() {
+        let mut samples = bytes.chunks_exact(2).map(|pair| i16::from_ne_bytes([pair[0], pair[1]]));
+        if samples.any(|sample| sample.unsigned_abs() > SOUND) {
+            *last_sound.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 }
 
