@@ -393,7 +393,7 @@ impl State {
             Message::Settings(order) => self.settle(order),
             Message::Served(served) => self.served(served),
             Message::Files(ask) => self.files(ask),
-            Message::Copy(text) => self.copy(text),
+            Message::Copy(text) => _ = self.copy(text),
             Message::DismissNotice => self.view.notice = None,
             Message::WatchPerformance(watched) => {
                 self.gauge.pause();
@@ -478,7 +478,7 @@ impl State {
     fn files(&mut self, ask: FileAsk) {
         match self.files.handle(ask, self.engine.as_ref(), Instant::now()) {
             Some(Effect::Tell(notice)) => self.view.notice = Some(notice),
-            Some(Effect::Copy(text)) => self.copy(text),
+            Some(Effect::Copy(text)) => _ = self.copy(text),
             None => {}
         }
         self.fail_files_without_model();
@@ -530,9 +530,12 @@ impl State {
                 }
             }
             Event::MicrophoneLive { .. } => {}
-            Event::HandsFree { on } => {
+            Event::HandsFree { on, asked } => {
                 self.view.hands_free = on;
-                self.hands_free_is(on);
+                // What was asked for may be the choice before the last one.
+                if !asked {
+                    self.end_hands_free();
+                }
             }
             Event::Gap { length } => {
                 let lost = length.as_secs_f32();
@@ -662,7 +665,8 @@ impl State {
     }
 
     /// The clipboard is kept: what was copied is gone with the program that offered it.
-    fn copy(&mut self, text: String) {
+    /// Returns whether it is there.
+    fn copy(&mut self, text: String) -> bool {
         let copied = match &mut self.clipboard {
             Some(clipboard) => clipboard.set_text(text),
             None => arboard::Clipboard::new().and_then(|clipboard| self.clipboard.insert(clipboard).set_text(text)),
@@ -670,7 +674,9 @@ impl State {
         if let Err(cause) = copied {
             let message = format!("{} Select the text and press Ctrl+C instead.", sentence(&cause));
             self.view.notice = Some(error(message));
+            return false;
         }
+        true
     }
 }
 

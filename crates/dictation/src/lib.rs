@@ -73,6 +73,8 @@ pub enum Event {
     HandsFree {
         /// It does.
         on: bool,
+        /// Somebody has chosen so. Otherwise the microphone went away.
+        asked: bool,
     },
     /// The microphone went away while it was listened to; what was recorded is written all the same.
     MicrophoneLost {

@@ -252,7 +252,7 @@ impl Machine {
             self.close_microphone();
         }
         if was_hands_free || between == Between::HandsFree {
-            self.tell(Event::HandsFree { on: between == Between::HandsFree });
+            self.tell(Event::HandsFree { on: between == Between::HandsFree, asked: true });
         }
         self.advance(now);
     }
@@ -385,7 +385,7 @@ impl Machine {
         if self.between == Between::HandsFree {
             // It would listen to nobody, and not say so.
             self.between = Between::Closed;
-            self.tell(Event::HandsFree { on: false });
+            self.tell(Event::HandsFree { on: false, asked: false });
         }
         self.advance(now);
     }

@@ -91,7 +91,7 @@ impl Overlay {
                 self.shown.stage = OverlayStage::Opening;
             }
             Event::MicrophoneLive { device, .. } => self.shown.microphone = Some(device.clone()),
-            Event::HandsFree { on } => self.shown.hands_free = *on,
+            Event::HandsFree { on, .. } => self.shown.hands_free = *on,
             Event::Level { level } if self.since.is_some() => self.shown.level = *level,
             Event::Recording { take } if *take == self.take => {
                 self.shown.stage = OverlayStage::Recording;
@@ -328,14 +328,14 @@ mod tests {
     #[test]
     fn without_hands_it_is_there_between_takes_and_forgets_noises() {
         let (mut overlay, told, now) = overlay();
-        overlay.happened(&Event::HandsFree { on: true }, now);
+        overlay.happened(&Event::HandsFree { on: true, asked: true }, now);
         assert_eq!(overlay.advance(now), Some(Curtain::Open));
         overlay.happened(&Event::Opening { take: 1 }, now);
         overlay.happened(&finished(1, Outcome::NoSpeech), now);
         overlay.advance(now + READ);
         let shown = newest_of(&told);
         assert!(shown.hands_free && shown.stage == OverlayStage::Waiting);
-        overlay.happened(&Event::HandsFree { on: false }, now);
+        overlay.happened(&Event::HandsFree { on: false, asked: true }, now);
         assert_eq!(overlay.advance(now + READ), Some(Curtain::Close));
     }
 

@@ -145,7 +145,7 @@ impl State {
                 });
             }
             Order::CopyToken => match token() {
-                Ok(token) => self.copy(token.reveal().to_owned()),
+                Ok(token) => _ = self.copy(token.reveal().to_owned()),
                 Err(why) => self.view.notice = Some(error(why)),
             },
         }
@@ -296,9 +296,9 @@ impl State {
         self.chosen.serving = Serving::Off;
     }
 
-    /// Dictations begin by voice, or no longer do: they stop to where the microphone goes away.
-    pub(super) fn hands_free_is(&mut self, on: bool) {
-        if self.chosen.settings.dictation.hands_free && !on {
+    /// Dictations no longer begin by voice, for the microphone went away.
+    pub(super) fn end_hands_free(&mut self) {
+        if self.chosen.settings.dictation.hands_free {
             let mut settings = self.chosen.settings.clone();
             settings.dictation.hands_free = false;
             self.change(settings);

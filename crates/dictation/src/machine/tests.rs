@@ -202,7 +202,7 @@ fn hands_free_a_take_begins_with_speech_and_ends_with_a_pause() {
     bench.keep_between(Between::HandsFree);
     assert!(bench.microphone_open);
     bench.hear(20, false);
-    assert_eq!(bench.events, [Event::HandsFree { on: true }]);
+    assert_eq!(bench.events, [Event::HandsFree { on: true, asked: true }]);
     let first = bench.next_sample;
     bench.hear(10, true);
     assert_eq!(bench.machine.recording(), Some(1));
@@ -224,7 +224,7 @@ fn hands_free_a_click_begins_nothing() {
         bench.hear(1, true);
         bench.hear(3, false);
     }
-    assert_eq!(bench.events, [Event::HandsFree { on: true }]);
+    assert_eq!(bench.events, [Event::HandsFree { on: true, asked: true }]);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn hands_free_ends_with_the_microphone_and_says_so() {
     bench.act();
     assert_eq!(
         bench.events[1..],
-        [Event::MicrophoneLost { reason: "unplugged".into() }, Event::HandsFree { on: false }]
+        [Event::MicrophoneLost { reason: "unplugged".into() }, Event::HandsFree { on: false, asked: false }]
     );
 }
 
