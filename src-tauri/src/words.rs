@@ -27,6 +27,12 @@ pub struct Words {
     pub file_failed: &'static str,
     /// A dictation could not be written out.
     pub dictation_failed: &'static str,
+    /// A dictation could not be typed into the program in front.
+    pub not_inserted: &'static str,
+    /// Where it is then.
+    pub on_clipboard: &'static str,
+    /// Where it is if not even that was possible.
+    pub in_window: &'static str,
 }
 
 const EN: Words = Words {
@@ -42,6 +48,9 @@ const EN: Words = Words {
     file_done: "Transcribed",
     file_failed: "Could not be transcribed",
     dictation_failed: "Your dictation could not be written out",
+    not_inserted: "Your dictation could not be typed",
+    on_clipboard: "It is on the clipboard.",
+    in_window: "It is in Amanuensis’s window.",
 };
 
 const DE: Words = Words {
@@ -57,6 +66,9 @@ const DE: Words = Words {
     file_done: "Transkribiert",
     file_failed: "Konnte nicht transkribiert werden",
     dictation_failed: "Ihr Diktat konnte nicht geschrieben werden",
+    not_inserted: "Ihr Diktat konnte nicht eingefügt werden",
+    on_clipboard: "Es ist in der Zwischenablage.",
+    in_window: "Es steht im Fenster von Amanuensis.",
 };
 
 const ES: Words = Words {
@@ -72,6 +84,9 @@ const ES: Words = Words {
     file_done: "Transcrito",
     file_failed: "No se ha podido transcribir",
     dictation_failed: "No se ha podido escribir su dictado",
+    not_inserted: "No se ha podido insertar su dictado",
+    on_clipboard: "Está en el portapapeles.",
+    in_window: "Está en la ventana de Amanuensis.",
 };
 
 const FR: Words = Words {
@@ -87,6 +102,9 @@ const FR: Words = Words {
     file_done: "Transcrit",
     file_failed: "N’a pas pu être transcrit",
     dictation_failed: "Votre dictée n’a pas pu être écrite",
+    not_inserted: "Votre dictée n’a pas pu être insérée",
+    on_clipboard: "Elle est dans le presse-papiers.",
+    in_window: "Elle est dans la fenêtre d’Amanuensis.",
 };
 
 const IT: Words = Words {
@@ -102,6 +120,9 @@ const IT: Words = Words {
     file_done: "Trascritto",
     file_failed: "Non è stato possibile trascriverlo",
     dictation_failed: "Non è stato possibile scrivere la dettatura",
+    not_inserted: "Non è stato possibile inserire la dettatura",
+    on_clipboard: "È negli appunti.",
+    in_window: "È nella finestra di Amanuensis.",
 };
 
 const PT: Words = Words {
@@ -117,6 +138,9 @@ const PT: Words = Words {
     file_done: "Transcrito",
     file_failed: "Não pôde ser transcrito",
     dictation_failed: "Seu ditado não pôde ser escrito",
+    not_inserted: "Seu ditado não pôde ser inserido",
+    on_clipboard: "Está na área de transferência.",
+    in_window: "Está na janela do Amanuensis.",
 };
 
 /// Those of a language, by its code; of the system's, if it is none.

@@ -70,10 +70,14 @@ test('it goes from a voice that is heard to words that arrive', async () => {
   await press('Listen');
   await vi.advanceTimersByTimeAsync(3000);
   await press('Stop');
-  expect(guide().getByRole('status').textContent).toContain('did not arrive in the field');
+  const tried = () => guide().getAllByRole('status')[0]?.textContent;
+  expect(tried()).toContain('did not arrive in the field');
   await fireEvent.input(guide().getByRole('textbox', { name: 'Field for trying' }), { target: { value: 'Ask not' } });
   await settle();
-  expect(guide().getByRole('status').textContent).toContain('Your words have arrived.');
+  expect(tried()).toContain('Your words have arrived.');
+  await press('Test all ways');
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(guide().getByText('Keys (X11)').parentElement?.textContent).toContain('The text arrived whole.');
   await press('Next');
   await press('Begin');
   expect(screen.queryByRole('dialog')).toBeNull();
@@ -89,3 +93,13 @@ test('no step breaks an accessibility rule', async () => {
     if (step < 4) await fireEvent.click(guide().getByRole('button', { name: 'Next' }));
   }
 }, 60_000);
+
+test('nothing is told behind it that nobody can read there', async () => {
+  await open();
+  backend.show({ notice: { tone: 'info', message: 'Thrown away.' } });
+  await settle();
+  expect(screen.queryByText('Thrown away.')).toBeNull();
+  backend.show({ notice: { tone: 'error', message: 'No microphone was found.' } });
+  await settle();
+  expect(guide().getByRole('alert').textContent).toContain('No microphone was found.');
+});

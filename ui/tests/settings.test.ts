@@ -100,7 +100,9 @@ test('ways into other programs are tested, chosen, and switched off', async () =
   expect(found.parentElement?.textContent).toContain('The text arrived whole.');
   expect(screen.getByText(/needs a session on Wayland/)).toBeTruthy();
   await choose('Way that is tried first', 'paste');
-  expect(kept?.insertion.way).toBe('paste');
+  expect(kept?.insertion.ways).toEqual({ x11: 'paste' });
+  await choose('Way that is tried first', '');
+  expect(kept?.insertion.ways).toEqual({});
   await flip('Type where the cursor is');
   expect(kept?.insertion.automatic).toBe(false);
 });

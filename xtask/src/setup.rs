@@ -46,6 +46,7 @@ const TEST_PACKAGES: &[&str] = &[
     "squashfs-tools",
     "sway",
     "webkit2gtk-driver",
+    "wl-clipboard",
     "wtype",
     "x11-utils",
     "x11-xkb-utils",

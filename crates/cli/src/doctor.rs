@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use amanuensis_backends::npu::diagnose::{Link, State};
 use amanuensis_backends::npu::{NpuOptions, Policy, diagnose};
 use amanuensis_backends::{Choice, CpuOptions};
-use amanuensis_insert::{Desktop, Inserter};
+use amanuensis_insert::{Desktop, Inserter, Manner};
 use amanuensis_shortcut::bindings;
 
 /// Prints what is to be known about the NPU, about typing into other programs, and about keys that start a dictation.
@@ -49,7 +49,7 @@ fn print_npu(out: &mut impl Write) -> std::io::Result<()> {
 /// The ways to type into other programs, in the order in which they are tried here.
 fn print_ways(out: &mut impl Write, desktop: &Desktop) -> std::io::Result<()> {
     writeln!(out, "\nTyping into other programs, on {}:", desktop.key())?;
-    let ways = Inserter::new(desktop.clone(), None, true).examine();
+    let ways = Inserter::new(desktop.clone(), Manner::default()).examine();
     let works = ways.iter().any(|(_, result)| result.is_ok());
     for (way, result) in ways {
         match result {

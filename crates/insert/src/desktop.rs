@@ -14,6 +14,10 @@ pub struct Desktop {
     pub x11: Option<String>,
     /// The socket of the Wayland compositor.
     pub wayland: Option<PathBuf>,
+    /// The address of the message bus; none for the session's.
+    pub bus: Option<String>,
+    /// The socket of ydotool's daemon, where there is one.
+    pub ydotool: Option<PathBuf>,
 }
 
 impl Desktop {
@@ -29,7 +33,16 @@ impl Desktop {
         // `su` and `ssh` keep the session's word and lose its display: what is there counts more than what is said.
         let says_x11 = set("XDG_SESSION_TYPE").as_deref() == Some("x11");
         let is_wayland = wayland.is_some() && !(says_x11 && x11.is_some());
-        Self { name: set("XDG_CURRENT_DESKTOP").unwrap_or_default(), is_wayland, x11, wayland }
+        let ydotool = set("YDOTOOL_SOCKET").map(PathBuf::from).or_else(|| {
+            let folders = set("XDG_RUNTIME_DIR").into_iter().chain(["/tmp".to_owned()]);
+            folders.map(|folder| Path::new(&folder).join(".ydotool_socket")).find(|socket| socket.exists())
+        });
+        Self { name: set("XDG_CURRENT_DESKTOP").unwrap_or_default(), is_wayland, x11, wayland, bus: None, ydotool }
+    }
+
+    /// Whether it is KDE's Plasma.
+    pub fn is_plasma(&self) -> bool {
+        self.name.split(':').any(|name| name.eq_ignore_ascii_case("KDE"))
     }
 
     /// A word that settings made for this desktop are kept under.

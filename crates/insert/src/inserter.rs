@@ -1,16 +1,37 @@
 //! The ways in their order, and what is tried when one fails.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use crate::keysym::harmless;
 use crate::paste::Paste;
+use crate::wayland::Keys;
+use crate::wayland::clipboard::Clipboard;
+use crate::wayland::portal::Place;
 use crate::{Desktop, InsertError, Way, WayName, wayland, x11};
+
+/// How texts are to be inserted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manner {
+    /// The way that is tried before all others.
+    pub first: Option<WayName>,
+    /// What was on a clipboard that was used is put back.
+    pub restore_clipboard: bool,
+    /// The file in which the desktop's permission to type is kept. Without one it asks each time.
+    pub permission: Option<PathBuf>,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { first: None, restore_clipboard: true, permission: None }
+    }
+}
 
 /// Inserts texts, one after the other.
 pub struct Inserter {
     desktop: Desktop,
     order: Vec<WayName>,
-    restore_clipboard: bool,
+    manner: Manner,
     /// Ways that were opened before. One that failed is opened anew.
     open: HashMap<WayName, Box<dyn Way>>,
 }
@@ -42,22 +63,25 @@ impl NotInserted {
 }
 
 impl Inserter {
-    /// Inserts on this desktop, by the ways that it has, with `first` before the others. What was on a clipboard that was
-    /// used is put back, if `restore_clipboard` says so.
-    pub fn new(desktop: Desktop, first: Option<WayName>, restore_clipboard: bool) -> Self {
-        let others = WayName::ALL.iter().copied().filter(|&way| Some(way) != first);
-        let order = first.into_iter().chain(others).collect();
-        Self { desktop, order, restore_clipboard, open: HashMap::new() }
+    /// Inserts on this desktop, by the ways that it has.
+    pub fn new(desktop: Desktop, manner: Manner) -> Self {
+        let mut others: Vec<_> = WayName::ALL.iter().copied().filter(|&way| Some(way) != manner.first).collect();
+        if desktop.is_plasma() {
+            // Its portal takes a character that is on no layout, and types nothing.
+            others.sort_by_key(|&way| way == WayName::Portal);
+        }
+        let order = manner.first.into_iter().chain(others).collect();
+        Self { desktop, order, manner, open: HashMap::new() }
     }
 
-    /// Puts a text at the cursor of the program that has the focus.
+    /// Puts a text at the cursor of the program that has the focus. The user is asked nothing.
     ///
     /// # Errors
     /// [`NotInserted`], with what became of every way.
     pub fn insert(&mut self, text: &str) -> Result<Inserted, NotInserted> {
         let mut tried = Vec::new();
         for way in self.order.clone() {
-            match self.insert_by(way, text) {
+            match self.insert_with(way, text, false) {
                 Ok(()) => return Ok(Inserted { way }),
                 Err(error) => {
                     tracing::info!(way = way.word(), "{error}");
@@ -73,37 +97,103 @@ impl Inserter {
         Err(NotInserted { tried })
     }
 
-    /// Puts a text at the cursor by this way and no other.
+    /// Puts a text at the cursor by this way and no other. The desktop may ask the user whether it is allowed.
     ///
     /// # Errors
     /// Why it cannot be used, or did not work.
     pub fn insert_by(&mut self, way: WayName, text: &str) -> Result<(), InsertError> {
+        self.insert_with(way, text, true)
+    }
+
+    fn insert_with(&mut self, way: WayName, text: &str, may_ask: bool) -> Result<(), InsertError> {
         let mut opened = match self.open.remove(&way) {
             Some(opened) => opened,
-            None => self.open(way)?,
+            None => self.open(way, may_ask)?,
         };
         opened.insert(&harmless(text))?;
         self.open.insert(way, opened);
         Ok(())
     }
 
-    /// Which ways can be opened here, in their order, and why the others cannot.
-    pub fn examine(&self) -> Vec<(WayName, Result<(), InsertError>)> {
-        let usable = |way: &WayName| (*way, self.open(*way).map(drop));
-        self.order.iter().map(usable).collect()
+    /// All ways, in the order in which they are tried.
+    pub fn ways(&self) -> &[WayName] {
+        &self.order
     }
 
-    fn open(&self, way: WayName) -> Result<Box<dyn Way>, InsertError> {
-        let desktop = &self.desktop;
-        // Programs of a Wayland desktop do not see what is typed on the X server among them.
-        let x11 = desktop.x11.as_deref().filter(|_| !desktop.is_wayland);
-        let x11 = x11.ok_or(InsertError::NotHere { needs: "a session on X11" });
-        let wayland = desktop.wayland.as_deref().filter(|_| desktop.is_wayland);
-        let wayland = wayland.ok_or(InsertError::NotHere { needs: "a session on Wayland" });
+    /// Which ways can be used here, in their order, and why the others cannot.
+    pub fn examine(&self) -> Vec<(WayName, Result<(), InsertError>)> {
+        self.order.iter().map(|&way| (way, self.check(way))).collect()
+    }
+
+    fn check(&self, way: WayName) -> Result<(), InsertError> {
         match way {
-            WayName::VirtualKeyboard => Ok(Box::new(wayland::typing::Typing::open(wayland?)?)),
-            WayName::XTest => Ok(Box::new(x11::typing::Typing::open(x11?)?)),
-            WayName::Paste => Ok(Box::new(Paste::open(x11?, self.restore_clipboard)?)),
+            WayName::Portal => {
+                self.wayland()?;
+                self.portal().check()
+            }
+            WayName::Paste if self.desktop.is_wayland => {
+                Clipboard::open(self.wayland()?)?;
+                let keyboard = wayland::typing::Typing::open(self.wayland()?).map(drop);
+                keyboard.or_else(|_| self.portal().check())
+            }
+            _ => self.open(way, false).map(drop),
         }
+    }
+
+    fn open(&self, way: WayName, may_ask: bool) -> Result<Box<dyn Way>, InsertError> {
+        match way {
+            WayName::VirtualKeyboard => Ok(Box::new(wayland::typing::Typing::open(self.wayland()?)?)),
+            WayName::XTest => Ok(Box::new(x11::typing::Typing::open(self.x11()?)?)),
+            WayName::Portal => {
+                self.wayland()?;
+                Ok(Box::new(self.portal().open(may_ask)?))
+            }
+            WayName::Paste if self.desktop.is_wayland => {
+                let clipboard = Clipboard::open(self.wayland()?)?;
+                let keys: Box<dyn Keys> = match wayland::typing::Typing::open(self.wayland()?) {
+                    Ok(keyboard) => Box::new(keyboard),
+                    Err(_) => Box::new(self.portal().open(may_ask)?),
+                };
+                Ok(self.pasting(clipboard, keys))
+            }
+            WayName::Paste => Ok(Box::new(Paste::open(self.x11()?, self.manner.restore_clipboard)?)),
+            WayName::Ydotool => {
+                let socket = self.wayland()?;
+                let daemon = self.desktop.ydotool.as_deref();
+                let daemon =
+                    daemon.ok_or(InsertError::NotHere { needs: "ydotoold 1.0 or newer, running for this user" })?;
+                let keys = Box::new(wayland::ydotool::Ydotool::open(daemon)?);
+                match (Clipboard::open(socket), &self.desktop.x11) {
+                    (Ok(clipboard), _) => Ok(self.pasting(clipboard, keys)),
+                    // GNOME keeps the clipboard of the X server among its windows and its own the same.
+                    (Err(_), Some(display)) => {
+                        let (clipboard, restore) =
+                            (x11::clipboard::Clipboard::open(display)?, self.manner.restore_clipboard);
+                        Ok(Box::new(wayland::paste::Paste::new(clipboard, true, keys, restore)))
+                    }
+                    (Err(error), None) => Err(error),
+                }
+            }
+        }
+    }
+
+    fn pasting(&self, clipboard: Clipboard, keys: Box<dyn Keys>) -> Box<dyn Way> {
+        let has_primary = clipboard.has_primary();
+        Box::new(wayland::paste::Paste::new(clipboard, has_primary, keys, self.manner.restore_clipboard))
+    }
+
+    fn portal(&self) -> Place {
+        Place { bus: self.desktop.bus.clone(), token: self.manner.permission.clone() }
+    }
+
+    /// The X server. Programs of a Wayland desktop do not see what is typed on the one among them.
+    fn x11(&self) -> Result<&str, InsertError> {
+        let x11 = self.desktop.x11.as_deref().filter(|_| !self.desktop.is_wayland);
+        x11.ok_or(InsertError::NotHere { needs: "a session on X11" })
+    }
+
+    fn wayland(&self) -> Result<&std::path::Path, InsertError> {
+        let wayland = self.desktop.wayland.as_deref().filter(|_| self.desktop.is_wayland);
+        wayland.ok_or(InsertError::NotHere { needs: "a session on Wayland" })
     }
 }

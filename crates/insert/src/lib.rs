@@ -15,7 +15,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use desktop::Desktop;
-pub use inserter::{Inserted, Inserter, NotInserted};
+pub use inserter::{Inserted, Inserter, Manner, NotInserted};
 
 /// A way to put text into another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,20 +24,26 @@ pub enum WayName {
     VirtualKeyboard,
     /// Keys pressed through X11's XTEST.
     XTest,
+    /// Keys pressed by the desktop itself, through its portal for remote control.
+    Portal,
     /// The clipboard, and the keys that paste.
     Paste,
+    /// The clipboard, and the keys that paste pressed by ydotool's daemon.
+    Ydotool,
 }
 
 impl WayName {
     /// All of them, best first.
-    pub const ALL: &[Self] = &[Self::VirtualKeyboard, Self::XTest, Self::Paste];
+    pub const ALL: &[Self] = &[Self::VirtualKeyboard, Self::XTest, Self::Portal, Self::Paste, Self::Ydotool];
 
     /// A word for settings and logs.
     pub fn word(self) -> &'static str {
         match self {
             Self::VirtualKeyboard => "virtual-keyboard",
             Self::XTest => "xtest",
+            Self::Portal => "portal",
             Self::Paste => "paste",
+            Self::Ydotool => "ydotool",
         }
     }
 
@@ -52,7 +58,9 @@ impl fmt::Display for WayName {
         out.write_str(match self {
             Self::VirtualKeyboard => "a virtual keyboard on Wayland",
             Self::XTest => "keys pressed through X11",
+            Self::Portal => "the desktop's portal for remote control",
             Self::Paste => "the clipboard and the keys that paste",
+            Self::Ydotool => "the clipboard and ydotool",
         })
     }
 }
@@ -78,6 +86,19 @@ pub enum InsertError {
         "the display cannot be reached: {cause}; start Amanuensis from the desktop session that it is to type into"
     )]
     Display {
+        /// What was said.
+        cause: String,
+    },
+    /// The desktop would ask the user, who is in the middle of something.
+    #[error(
+        "the desktop has not been asked yet whether Amanuensis may type; press \u{201c}Test all ways\u{201d} in the settings, and allow it"
+    )]
+    NotAsked,
+    /// The desktop's portal, or the user, does not want it.
+    #[error(
+        "the desktop does not let Amanuensis type: {cause}; press \u{201c}Test all ways\u{201d} in the settings to be asked again"
+    )]
+    Refused {
         /// What was said.
         cause: String,
     },

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::x11::X11;
-use crate::x11::clipboard::{Clipboard, Selection};
+use crate::x11::clipboard::Clipboard;
 use crate::x11::typing::Chord;
 use crate::{InsertError, Way};
 
@@ -12,6 +12,62 @@ use crate::{InsertError, Way};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Programs ask more than once; after this long they have all they wanted.
 const QUIET: Duration = Duration::from_millis(150);
+
+/// Which clipboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// What was copied.
+    Clipboard,
+    /// What was marked last.
+    Primary,
+}
+
+/// A display's clipboards, things on which can be ours.
+pub trait Board: Send {
+    /// All that is on one.
+    type Contents;
+    /// Who fetches a text, as far as that can be known.
+    type Reader;
+
+    /// What is on it, in the formats that matter.
+    fn contents(&self, selection: Selection) -> Result<Self::Contents, InsertError>;
+    /// Offers a text in place of what is there.
+    fn offer(&self, selection: Selection, text: &str) -> Result<(), InsertError>;
+    /// Puts back what was there, unless another program has put something there meanwhile.
+    fn restore(&self, selection: Selection, contents: Self::Contents) -> Result<(), InsertError>;
+    /// Whether nothing has been copied since we offered something.
+    fn is_ours(&self, selection: Selection) -> Result<bool, InsertError>;
+    /// The next program that fetches a text.
+    fn next_fetch(&self, until: Instant) -> Option<Self::Reader>;
+}
+
+/// Lends a text to clipboards, lets the keys be pressed that paste, and puts back what was there once the text was fetched.
+/// `is_fetched` waits for that until a time.
+pub fn lend<B: Board>(
+    board: &B,
+    selections: &[Selection],
+    text: &str,
+    restore: bool,
+    press: impl FnOnce() -> Result<(), InsertError>,
+    is_fetched: impl Fn(Instant) -> bool,
+) -> Result<(), InsertError> {
+    let mut before = Vec::new();
+    for &selection in selections {
+        if restore {
+            before.push((selection, board.contents(selection)?));
+        }
+        board.offer(selection, text)?;
+    }
+    press()?;
+    let until = Instant::now() + PATIENCE;
+    if !is_fetched(until) {
+        // The text stays on the clipboard: whoever is slow still finds it there, and not what was there before.
+        let ours = board.is_ours(Selection::Clipboard)?;
+        return Err(if ours { InsertError::NotFetched { waited: PATIENCE } } else { InsertError::ClipboardTaken });
+    }
+    while Instant::now() < until && board.next_fetch(Instant::now() + QUIET).is_some() {}
+    before.into_iter().try_for_each(|(selection, contents)| board.restore(selection, contents))
+}
 
 /// Pastes on X11.
 pub struct Paste {
@@ -37,25 +93,12 @@ impl Way for Paste {
             Chord::ShiftInsert => &[Selection::Clipboard, Selection::Primary][..],
             Chord::ControlV | Chord::ControlShiftV => &[Selection::Clipboard],
         };
-        let mut before = Vec::new();
-        for &selection in selections {
-            if *restore {
-                before.push((selection, clipboard.contents(selection)?));
-            }
-            clipboard.offer(selection, text)?;
-        }
-        x11.press_chord(chord)?;
-        let until = Instant::now() + PATIENCE;
         // Programs that keep a history of the clipboard look at whatever is new: they are not meant.
-        let fetched = std::iter::from_fn(|| clipboard.next_fetch(until))
-            .any(|window| clipboard.same_program(window, focus.window));
-        if !fetched {
-            // The text stays on the clipboard: whoever is slow still finds it there, and not what was there before.
-            let ours = clipboard.is_ours(Selection::Clipboard)?;
-            return Err(if ours { InsertError::NotFetched { waited: PATIENCE } } else { InsertError::ClipboardTaken });
-        }
-        while Instant::now() < until && clipboard.next_fetch(Instant::now() + QUIET).is_some() {}
-        before.into_iter().try_for_each(|(selection, contents)| clipboard.restore(selection, contents))
+        let is_fetched = |until| {
+            std::iter::from_fn(|| clipboard.next_fetch(until))
+                .any(|window| clipboard.same_program(window, focus.window))
+        };
+        lend(clipboard, selections, text, *restore, || x11.press_chord(chord), is_fetched)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amanuensis_insert::{Desktop, Inserter, WayName};
+use amanuensis_insert::{Desktop, Inserter, Manner, WayName};
 use amanuensis_test_support::{Field, MIXED, Program, Witness, found, long_text};
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     fn inserter(&self) -> Inserter {
-        Inserter::new(self.desktop.clone(), None, true)
+        Inserter::new(self.desktop.clone(), Manner::default())
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {

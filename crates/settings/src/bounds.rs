@@ -70,7 +70,11 @@ impl Settings {
             text("text.replacements.from", &replacement.from, 1..=200)?;
             text("text.replacements.to", &replacement.to, 0..=10_000)?;
         }
-        choice("insertion.way", self.insertion.way.as_ref(), 40)?;
+        list("insertion.ways", self.insertion.ways.len(), 50)?;
+        for (desktop, way) in &self.insertion.ways {
+            text("insertion.ways", desktop, 1..=200)?;
+            text("insertion.ways", way, 1..=40)?;
+        }
         choice("shortcut.keys", self.shortcut.keys.as_ref(), 60)?;
         choice("model.name", self.model.name.as_ref(), 4096)?;
         number("model.restMinutes", self.model.rest_minutes, 1..=1440, "minutes")?;

@@ -1,5 +1,7 @@
 //! The settings themselves.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be chosen. What a file does not say is as in the default.
@@ -191,15 +193,16 @@ pub enum Capitals {
 pub struct Insertion {
     /// What is dictated is put where the cursor is.
     pub automatic: bool,
-    /// The way that is tried first, by its word in the crate `insert`; none for what suits the desktop.
-    pub way: Option<String>,
+    /// The way that is tried first, by its word in the crate `insert`, for each desktop on which one was chosen, or found by the
+    /// test of all. At most 50.
+    pub ways: BTreeMap<String, String>,
     /// What was on the clipboard is put back after a paste.
     pub restore_clipboard: bool,
 }
 
 impl Default for Insertion {
     fn default() -> Self {
-        Self { automatic: true, way: None, restore_clipboard: true }
+        Self { automatic: true, ways: BTreeMap::new(), restore_clipboard: true }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod probe;
 
-use amanuensis_insert::{Desktop, Inserted, Inserter, NotInserted, WayName};
+use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, WayName};
 use amanuensis_settings::Insertion as Wanted;
 use crossbeam_channel::{Receiver, Sender};
 
@@ -30,9 +30,14 @@ enum Job {
     Test,
 }
 
+/// The file among the settings in which the desktop's permission to type is kept.
+const PERMISSION: &str = "permission-to-type";
+
 /// Texts on their way into other programs.
 pub struct Insertion {
     jobs: Sender<Job>,
+    /// The word under which the settings keep what was chosen for this desktop.
+    desktop: String,
     wanted: Wanted,
     /// Our own window has the focus: what is dictated is in front of the user's eyes already.
     own_focus: bool,
@@ -44,10 +49,13 @@ impl Insertion {
     pub fn new(inbox: Sender<Message>, wanted: &Wanted) -> Self {
         // Without a bound, for the desk must not wait for another program; people speak slower than texts are typed.
         let (jobs, waiting) = crossbeam_channel::unbounded();
-        let work = move || work_off(&waiting, &inbox);
+        let desktop = Desktop::detect();
+        let key = desktop.key();
+        let work = move || work_off(&waiting, &inbox, &desktop);
         // It is not waited for: the program that it types into may hang.
         std::thread::Builder::new().name("insert".into()).spawn(work).expect("BUG: few threads are running");
-        let insertion = Self { jobs, wanted: wanted.clone(), own_focus: false, test: InsertionTest::default() };
+        let test = InsertionTest { desktop: key.clone(), ..InsertionTest::default() };
+        let insertion = Self { jobs, desktop: key, wanted: wanted.clone(), own_focus: false, test };
         insertion.tell(Job::Use(wanted.clone()));
         insertion
     }
@@ -83,21 +91,29 @@ impl Insertion {
     }
 }
 
-fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>) {
-    let desktop = Desktop::detect();
-    let mut inserter = Inserter::new(desktop.clone(), None, true);
+fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop) {
+    let mut manner = Manner::default();
+    let mut inserter = Inserter::new(desktop.clone(), manner.clone());
     for job in jobs {
         let news = match job {
             Job::Use(wanted) => {
-                let first = wanted.way.as_deref().and_then(WayName::from_word);
-                inserter = Inserter::new(desktop.clone(), first, wanted.restore_clipboard);
+                let first = wanted.ways.get(&desktop.key()).and_then(|way| WayName::from_word(way));
+                let permission = Some(amanuensis_settings::folder().join(PERMISSION));
+                manner = Manner { first, restore_clipboard: wanted.restore_clipboard, permission };
+                inserter = Inserter::new(desktop.clone(), manner.clone());
                 continue;
             }
             Job::Text(text) => {
                 let result = inserter.insert(&text);
                 Message::Inserted(Delivery { text, result })
             }
-            Job::Test => Message::InsertionTested(probe::test(&mut inserter)),
+            Job::Test => {
+                // As if nothing had been chosen: the best way that works is what is looked for.
+                inserter = Inserter::new(desktop.clone(), Manner { first: None, ..manner.clone() });
+                let tested = probe::test(&mut inserter);
+                inserter = Inserter::new(desktop.clone(), manner.clone());
+                Message::InsertionTested(tested)
+            }
         };
         if inbox.send(news).is_err() {
             return;
@@ -111,29 +127,41 @@ impl State {
         match result {
             Ok(Inserted { way }) => tracing::debug!(way = way.word(), "inserted"),
             Err(cause) => {
-                let message = format!("{} It is on the clipboard.", sentence(&cause));
-                // Our own window may be out of sight.
-                (self.run_errand)(Errand::Notify { summary: "Amanuensis".to_owned(), body: message.clone() });
+                let words = self.words();
+                let kept = if self.copy(text) { words.on_clipboard } else { words.in_window };
+                let message = format!("{} {kept}", sentence(&cause));
+                // Our own window is not in front, whether or not it can be seen.
+                if self.chosen.settings().interface.notifications {
+                    let summary = words.not_inserted.to_owned();
+                    (self.run_errand)(Errand::Notify { summary, body: message.clone() });
+                }
                 self.view.notice = Some(error(message));
-                self.copy(text);
             }
         }
     }
 
     /// Finds out which ways of inserting work.
     pub(super) fn test_insertion(&mut self) {
-        self.insertion.test = InsertionTest { running: true, ways: Vec::new() };
+        self.insertion.test.running = true;
+        self.insertion.test.ways.clear();
         self.insertion.tell(Job::Test);
         self.outbox.push(self.insertion.shown());
     }
 
-    /// The answer to that.
+    /// The answer to that. The best way that works is the first to be tried on this desktop from now on.
     pub(super) fn insertion_tested(&mut self, tested: Tested) {
+        let best = tested.iter().find(|(_, result)| result.is_ok()).map(|(way, _)| way.word().to_owned());
         let ways = tested.into_iter().map(|(way, result)| TestedWay {
             way: way.word().to_owned(),
             failure: result.err().map(|cause| sentence(&cause)),
         });
-        self.insertion.test = InsertionTest { running: false, ways: ways.collect() };
+        self.insertion.test.running = false;
+        self.insertion.test.ways = ways.collect();
         self.outbox.push(self.insertion.shown());
+        if let Some(best) = best {
+            let mut settings = self.chosen.settings().clone();
+            settings.insertion.ways.insert(self.insertion.desktop.clone(), best);
+            self.change(settings);
+        }
     }
 }

@@ -87,7 +87,8 @@ impl State {
         }
     }
 
-    fn words(&self) -> &'static Words {
+    /// What is said outside the window, in the language of the page.
+    pub(super) fn words(&self) -> &'static Words {
         words::of(match self.chosen.settings().interface.language {
             Language::System => None,
             Language::En => Some("en"),

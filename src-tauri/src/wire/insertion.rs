@@ -7,6 +7,8 @@ use serde::Serialize;
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct InsertionTest {
+    /// The desktop that this is about, by its word in the settings.
+    pub desktop: String,
     /// It is being found out.
     pub running: bool,
     /// What was found, best way first.

@@ -25,7 +25,7 @@ export class Desk {
   /** Dictations that broke off, about which nothing was decided yet. */
   interrupted: Interrupted[] = $state.raw([]);
   /** Which ways into other programs work, as far as it was tested. */
-  insertionTest: InsertionTest = $state.raw({ running: false, ways: [] });
+  insertionTest: InsertionTest = $state.raw({ desktop: '', running: false, ways: [] });
 
   /** The guide was asked for. It also comes by itself, until it was gone through or skipped once. */
   guiding = $state(false);

@@ -10,6 +10,10 @@ const XKB_OFFSET: u32 = 8;
 const TAB: u32 = 15;
 const ENTER: u32 = 28;
 const SPACE: u32 = 57;
+/// The left Shift key.
+pub const LEFT_SHIFT: u32 = 42;
+/// The Insert key.
+pub const INSERT: u32 = 110;
 
 /// A keyboard, and the keys to press on it.
 #[derive(Debug, Default)]
@@ -50,6 +54,12 @@ pub fn plan(text: &str) -> Vec<Batch> {
     }
     batches.push(Batch { keymap: written(&places), keys });
     batches
+}
+
+/// A keyboard as there are many, for the keys that paste. On one that has nothing but these, GTK does not find out what they do.
+pub fn pasting() -> &'static str {
+    "xkb_keymap {\nxkb_keycodes { include \"evdev+aliases(qwerty)\" };\nxkb_types { include \"complete\" };\n\
+     xkb_compat { include \"complete\" };\nxkb_symbols { include \"pc+us+inet(evdev)\" };\n};\n"
 }
 
 fn written(places: &HashMap<char, u32>) -> String {

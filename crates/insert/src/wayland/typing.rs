@@ -17,7 +17,8 @@ use wayland_client::{Connection, Dispatch, EventQueue, QueueHandle, WEnum, deleg
 use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::zwp_virtual_keyboard_manager_v1::ZwpVirtualKeyboardManagerV1;
 use wayland_protocols_misc::zwp_virtual_keyboard_v1::client::zwp_virtual_keyboard_v1::ZwpVirtualKeyboardV1;
 
-use super::keymap::{Batch, plan};
+use super::keymap::{INSERT, LEFT_SHIFT, pasting, plan};
+use super::{Keys, display};
 use crate::{InsertError, Way};
 
 /// Keys that are pressed without a pause. A compositor parts with a program that has too much to read.
@@ -25,6 +26,11 @@ const BURST: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 /// What programs are given to notice that there is a keyboard at all, where none was before.
 const ARRIVAL: Duration = Duration::from_millis(500);
+
+const DOWN: u32 = 1;
+const UP: u32 = 0;
+/// The bit of Shift among the modifiers of every keyboard.
+const SHIFT: u32 = 1;
 
 /// Types on a keyboard of its own.
 pub struct Typing {
@@ -53,15 +59,15 @@ impl Typing {
         let keyboard = manager.create_virtual_keyboard(&seat, &handle, ());
         let has_keyboard = state.has_keyboard;
         let mut typing = Self { queue, state, keyboard, start: Instant::now() };
-        typing.set_keymap(&plan("")[0])?;
+        typing.set_keymap(&plan("")[0].keymap)?;
         if !has_keyboard {
             std::thread::sleep(ARRIVAL);
         }
         Ok(typing)
     }
 
-    fn set_keymap(&mut self, batch: &Batch) -> Result<(), InsertError> {
-        let bytes = [batch.keymap.as_bytes(), b"\0"].concat();
+    fn set_keymap(&mut self, keymap: &str) -> Result<(), InsertError> {
+        let bytes = [keymap.as_bytes(), b"\0"].concat();
         let mut file = tempfile::tempfile().map_err(display)?;
         file.write_all(&bytes).map_err(display)?;
         let length = u32::try_from(bytes.len()).expect("BUG: a keyboard has 255 keys");
@@ -71,10 +77,12 @@ impl Typing {
     }
 
     fn press(&self, key: u32) {
-        for state in [1, 0] {
-            // Milliseconds since some time, which may wrap.
-            self.keyboard.key(self.start.elapsed().as_millis() as u32, key, state);
-        }
+        [DOWN, UP].into_iter().for_each(|state| self.key(key, state));
+    }
+
+    fn key(&self, key: u32, state: u32) {
+        // Milliseconds since some time, which may wrap.
+        self.keyboard.key(self.start.elapsed().as_millis() as u32, key, state);
     }
 
     /// Returns when the compositor has done all it was asked for.
@@ -86,7 +94,7 @@ impl Typing {
 impl Way for Typing {
     fn insert(&mut self, text: &str) -> Result<(), InsertError> {
         for batch in plan(text) {
-            self.set_keymap(&batch)?;
+            self.set_keymap(&batch.keymap)?;
             for keys in batch.keys.chunks(BURST) {
                 keys.iter().for_each(|&key| self.press(key));
                 self.sync()?;
@@ -97,8 +105,16 @@ impl Way for Typing {
     }
 }
 
-fn display(cause: impl std::fmt::Display) -> InsertError {
-    InsertError::Display { cause: cause.to_string() }
+impl Keys for Typing {
+    fn paste(&mut self) -> Result<(), InsertError> {
+        self.set_keymap(pasting())?;
+        self.key(LEFT_SHIFT, DOWN);
+        self.keyboard.modifiers(SHIFT, 0, 0, 0);
+        self.press(INSERT);
+        self.key(LEFT_SHIFT, UP);
+        self.keyboard.modifiers(0, 0, 0, 0);
+        self.sync()
+    }
 }
 
 impl Dispatch<WlSeat, ()> for State {

@@ -19,6 +19,7 @@ use x11rb::wrapper::ConnectionExt as _;
 use x11rb::{COPY_DEPTH_FROM_PARENT, COPY_FROM_PARENT, CURRENT_TIME, NONE};
 
 use crate::InsertError;
+use crate::paste::{Board, Selection};
 
 /// How long it may take to copy what another program has on the clipboard. Some offer dozens of formats that they make
 /// only when asked, so the ones that are worth most come first.
@@ -42,15 +43,6 @@ x11rb::atom_manager! {
         AMANUENSIS_TRANSFER,
         AMANUENSIS_END,
     }
-}
-
-/// Which clipboard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selection {
-    /// What was copied.
-    Clipboard,
-    /// What was marked last.
-    Primary,
 }
 
 /// What is on a clipboard, in one format.
@@ -108,73 +100,6 @@ impl Clipboard {
         Ok(Self { shared, fetches, answers, thread: Some(thread) })
     }
 
-    /// What is on it, in the formats that matter. Empty if nothing is, or if its owner does not answer in time.
-    pub fn contents(&self, selection: Selection) -> Result<Contents, InsertError> {
-        let Shared { connection, window, atoms, .. } = &*self.shared;
-        let name = self.shared.name(selection);
-        let owner = connection.get_selection_owner(name)?.reply()?.owner;
-        if owner == *window {
-            return Ok(self.shared.owned().get(&name).cloned().unwrap_or_default());
-        }
-        if owner == NONE {
-            return Ok(Contents::default());
-        }
-        while self.answers.try_recv().is_ok() {}
-        let until = Instant::now() + PATIENCE;
-        let Some(targets) = self.fetch(name, atoms.TARGETS, until)? else { return Ok(Contents::default()) };
-        let offered: Vec<Atom> = targets
-            .bytes
-            .chunks_exact(4)
-            .map(|bytes| Atom::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-            .collect();
-        let mut items = Vec::new();
-        for format in self.worth_keeping(&offered)? {
-            if let Some(item) = self.fetch(name, format, until)? {
-                items.push(item);
-            }
-        }
-        connection.delete_property(*window, atoms.AMANUENSIS_TRANSFER)?;
-        connection.flush()?;
-        Ok(Contents(Arc::new(items)))
-    }
-
-    /// Offers a text in place of what is there.
-    pub fn offer(&self, selection: Selection, text: &str) -> Result<(), InsertError> {
-        let atoms = &self.shared.atoms;
-        let item = |format, kind| Item { format, kind, bits: 8, bytes: text.as_bytes().to_vec() };
-        let mut items: Vec<_> = [atoms.UTF8_STRING, atoms.text_plain_utf8, atoms.text_plain]
-            .into_iter()
-            .map(|format| item(format, format))
-            .collect();
-        items.push(item(atoms.TEXT, atoms.UTF8_STRING));
-        items.push(Item { bytes: b"secret".to_vec(), ..item(atoms.manager_hint, atoms.manager_hint) });
-        self.put(selection, Contents(Arc::new(items)))
-    }
-
-    /// Puts back what was there, unless another program has put something there meanwhile.
-    pub fn restore(&self, selection: Selection, contents: Contents) -> Result<(), InsertError> {
-        if !self.is_ours(selection)? {
-            return Ok(());
-        }
-        if contents.0.is_empty() {
-            let Shared { connection, .. } = &*self.shared;
-            connection.set_selection_owner(NONE, self.shared.name(selection), CURRENT_TIME)?.check()?;
-            return Ok(());
-        }
-        self.put(selection, contents)
-    }
-
-    /// Whether nothing has been copied since we offered something.
-    pub fn is_ours(&self, selection: Selection) -> Result<bool, InsertError> {
-        let Shared { connection, window, .. } = &*self.shared;
-        Ok(connection.get_selection_owner(self.shared.name(selection))?.reply()?.owner == *window)
-    }
-
-    /// The next program that fetches a text, by a window of it.
-    pub fn next_fetch(&self, until: Instant) -> Option<Window> {
-        self.fetches.recv_deadline(until).ok()
-    }
-
     /// Whether two windows belong to the same program.
     pub fn same_program(&self, one: Window, other: Window) -> bool {
         (one ^ other) & !self.shared.connection.setup().resource_id_mask == 0
@@ -202,7 +127,8 @@ impl Clipboard {
         for (&atom, question) in offered.iter().zip(questions) {
             named.push((atom, String::from_utf8_lossy(&question.reply()?.name).into_owned()));
         }
-        let first = [atoms.UTF8_STRING, atoms.html, atoms.png, atoms.STRING];
+        // A secret that is put back is still one.
+        let first = [atoms.UTF8_STRING, atoms.html, atoms.png, atoms.STRING, atoms.manager_hint];
         let image =
             if offered.contains(&atoms.png) { None } else { named.iter().find(|(_, name)| name.starts_with("image/")) };
         let others = named.iter().filter(|(_, name)| name.contains('/') && !name.starts_with("image/")).chain(image);
@@ -268,6 +194,74 @@ impl Clipboard {
                 return Some(found);
             }
         }
+    }
+}
+
+impl Board for Clipboard {
+    type Contents = Contents;
+    type Reader = Window;
+
+    /// What is on it, in the formats that matter. Empty if nothing is, or if its owner does not answer in time.
+    fn contents(&self, selection: Selection) -> Result<Contents, InsertError> {
+        let Shared { connection, window, atoms, .. } = &*self.shared;
+        let name = self.shared.name(selection);
+        let owner = connection.get_selection_owner(name)?.reply()?.owner;
+        if owner == *window {
+            return Ok(self.shared.owned().get(&name).cloned().unwrap_or_default());
+        }
+        if owner == NONE {
+            return Ok(Contents::default());
+        }
+        while self.answers.try_recv().is_ok() {}
+        let until = Instant::now() + PATIENCE;
+        let Some(targets) = self.fetch(name, atoms.TARGETS, until)? else { return Ok(Contents::default()) };
+        let offered: Vec<Atom> = targets
+            .bytes
+            .chunks_exact(4)
+            .map(|bytes| Atom::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+            .collect();
+        let mut items = Vec::new();
+        for format in self.worth_keeping(&offered)? {
+            if let Some(item) = self.fetch(name, format, until)? {
+                items.push(item);
+            }
+        }
+        connection.delete_property(*window, atoms.AMANUENSIS_TRANSFER)?;
+        connection.flush()?;
+        Ok(Contents(Arc::new(items)))
+    }
+
+    fn offer(&self, selection: Selection, text: &str) -> Result<(), InsertError> {
+        let atoms = &self.shared.atoms;
+        let item = |format, kind| Item { format, kind, bits: 8, bytes: text.as_bytes().to_vec() };
+        let mut items: Vec<_> = [atoms.UTF8_STRING, atoms.text_plain_utf8, atoms.text_plain]
+            .into_iter()
+            .map(|format| item(format, format))
+            .collect();
+        items.push(item(atoms.TEXT, atoms.UTF8_STRING));
+        items.push(Item { bytes: b"secret".to_vec(), ..item(atoms.manager_hint, atoms.manager_hint) });
+        self.put(selection, Contents(Arc::new(items)))
+    }
+
+    fn restore(&self, selection: Selection, contents: Contents) -> Result<(), InsertError> {
+        if !self.is_ours(selection)? {
+            return Ok(());
+        }
+        if contents.0.is_empty() {
+            let Shared { connection, .. } = &*self.shared;
+            connection.set_selection_owner(NONE, self.shared.name(selection), CURRENT_TIME)?.check()?;
+            return Ok(());
+        }
+        self.put(selection, contents)
+    }
+
+    fn is_ours(&self, selection: Selection) -> Result<bool, InsertError> {
+        let Shared { connection, window, .. } = &*self.shared;
+        Ok(connection.get_selection_owner(self.shared.name(selection))?.reply()?.owner == *window)
+    }
+
+    fn next_fetch(&self, until: Instant) -> Option<Window> {
+        self.fetches.recv_deadline(until).ok()
     }
 }
 

@@ -33,7 +33,7 @@ pub enum TestError {
     NoFocus,
 }
 
-/// Tries every way, and says which ones brought the text.
+/// Tries every way, in their order, and says which ones brought the text.
 pub fn test(inserter: &mut Inserter) -> Vec<(WayName, Result<(), TestError>)> {
     on_main(|| {
         let window = gtk::Window::new(gtk::WindowType::Toplevel);
@@ -47,7 +47,7 @@ pub fn test(inserter: &mut Inserter) -> Vec<(WayName, Result<(), TestError>)> {
         entry.grab_focus();
         OPEN.set(Some((window, entry)));
     });
-    let results = WayName::ALL.iter().map(|&way| (way, test_way(inserter, way))).collect();
+    let results = inserter.ways().to_vec().into_iter().map(|way| (way, test_way(inserter, way))).collect();
     on_main(|| OPEN.take().map(|(window, _)| window.close()));
     results
 }

@@ -20,7 +20,7 @@ const DEFAULTS: Settings = {
     capitals: 'asHeard',
     trailingSpace: true,
   },
-  insertion: { automatic: true, way: null, restoreClipboard: true },
+  insertion: { automatic: true, ways: {}, restoreClipboard: true },
   shortcut: { keys: 'Ctrl+Alt+Space', mode: 'toggle' },
   model: { name: null, device: 'auto', npuFormat: 'bfp16', restMinutes: null },
   server: { on: false, port: 9050, withoutToken: false },
@@ -292,14 +292,14 @@ export class MockBackend implements Backend {
   }
 
   async testInsertion(): Promise<void> {
-    this.say({ kind: 'insertion', test: { running: true, ways: [] } });
+    this.say({ kind: 'insertion', test: { desktop: 'x11', running: true, ways: [] } });
     const failure = 'It needs a session on Wayland, which this desktop does not have.';
     const ways = [
       { way: 'virtual-keyboard', failure },
       { way: 'xtest', failure: null },
       { way: 'paste', failure: null },
     ];
-    setTimeout(() => this.say({ kind: 'insertion', test: { running: false, ways } }), 1000);
+    setTimeout(() => this.say({ kind: 'insertion', test: { desktop: 'x11', running: false, ways } }), 1000);
   }
 
   #choose(change: Partial<Choices>): void {

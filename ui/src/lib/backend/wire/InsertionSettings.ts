@@ -9,9 +9,10 @@ export type InsertionSettings = {
  */
 automatic: boolean, 
 /**
- * The way that is tried first, by its word in the crate `insert`; none for what suits the desktop.
+ * The way that is tried first, by its word in the crate `insert`, for each desktop on which one was chosen, or found by the
+ * test of all. At most 50.
  */
-way: string | null, 
+ways: { [key in string]: string }, 
 /**
  * What was on the clipboard is put back after a paste.
  */

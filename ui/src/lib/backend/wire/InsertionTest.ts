@@ -6,6 +6,10 @@ import type { TestedWay } from "./TestedWay";
  */
 export type InsertionTest = { 
 /**
+ * The desktop that this is about, by its word in the settings.
+ */
+desktop: string, 
+/**
  * It is being found out.
  */
 running: boolean, 
