@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures, each from the bench that makes them.
 
 mod app;
+mod dictation;
 
 use std::path::Path;
 use std::process::Command;
@@ -25,6 +26,10 @@ pub struct Options {
     /// an AppImage.
     #[arg(long, conflicts_with_all = ["pipeline", "peers"])]
     app: bool,
+    /// From a key to words in another program, 20 times, with speech without a pause at either end; and that silence and noise
+    /// insert nothing. Behind `--`, another program to measure.
+    #[arg(long, conflicts_with_all = ["pipeline", "peers", "app", "json"])]
+    dictation: bool,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -47,6 +52,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         peers(&tools, options)?;
     } else if options.app {
         app::run(&tools, options.arguments.first().map(Path::new), options.json)?;
+    } else if options.dictation {
+        dictation::run(&tools, options.arguments.first().map(Path::new))?;
     } else {
         stages(&tools, options)?;
     }

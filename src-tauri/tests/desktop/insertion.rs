@@ -9,7 +9,7 @@ use crate::stage::{Setting, Stage};
 use crate::{SAID, STATUS, UNDERSTOOD, drive, has_model};
 
 /// The command, which is built beside the app.
-fn amanuensis(stage: &Stage, word: &str) {
+pub fn amanuensis(stage: &Stage, word: &str) {
     let command = Path::new(env!("CARGO_BIN_EXE_amanuensis-app")).with_file_name("amanuensis");
     let output = Command::new(command).arg(word).env_clear().envs(stage.environment().iter().cloned()).output();
     let output = output.expect("the command is built: cargo build -p amanuensis-cli");
@@ -17,7 +17,7 @@ fn amanuensis(stage: &Stage, word: &str) {
 }
 
 /// Presses keys, as a finger would.
-fn xdotool(stage: &Stage, arguments: &[&str]) {
+pub fn xdotool(stage: &Stage, arguments: &[&str]) {
     let mut xdotool = Command::new("xdotool");
     let status = xdotool.args(arguments).env_clear().envs(stage.environment().iter().cloned()).status();
     assert!(status.expect("xdotool starts").success());
@@ -63,10 +63,16 @@ fn the_test_of_all_ways_says_which_ones_bring_the_text() {
             ("Keys (X11)", "The text arrived whole."),
             ("Clipboard and paste", "The text arrived whole."),
             ("Virtual keyboard (Wayland)", "It needs a session on Wayland"),
+            ("Typed by the desktop (portal)", "It needs a session on Wayland"),
+            ("Clipboard and ydotool", "It needs a session on Wayland"),
         ] {
             stage.wait_for("[role=status] li", |text| text.contains(way) && text.contains(found)).await;
         }
         stage.shoot("insertion-test").await;
+        // The best way that works is tried first from now on, here and on no other desktop.
+        let kept = std::fs::read_to_string(stage.kept("settings.json")).expect("the settings are kept");
+        let kept: serde_json::Value = serde_json::from_str(&kept).expect("they are JSON");
+        assert_eq!(kept["insertion"]["ways"], serde_json::json!({ "x11": "xtest" }));
         stage.close().await;
     });
 }

@@ -1,6 +1,7 @@
 //! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
 
 mod drag;
+mod figures;
 mod files;
 mod hands_free;
 mod history;
@@ -11,12 +12,13 @@ mod overlay;
 mod screen;
 mod settings;
 mod stage;
+mod surroundings;
 mod tray;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use amanuensis_test_support::{found, heard, speak};
+use amanuensis_test_support::{found, heard, speak, wav};
 use fantoccini::Locator;
 use fantoccini::key::Key;
 
@@ -194,7 +196,7 @@ fn a_file_that_cannot_be_read_says_why() {
             .args(["-loglevel", "error", "-f", "lavfi", "-i", "color=size=64x64:duration=0.2", "-an"])
             .arg(&silent_film);
         assert!(ffmpeg.stdin(Stdio::null()).status().expect("ffmpeg starts").success());
-        let wav = wav(8000, 1);
+        let wav = wav(8000, &[0; 8000]);
         let bad: [(PathBuf, &str); 5] = [
             (folder.path().join("missing.wav"), "No such file"),
             (write("empty.wav", b""), "is empty"),
@@ -265,19 +267,6 @@ fn without_a_display_the_app_says_so() {
 
 /// A WAV file of silence, 16 kHz, mono, 16 bits.
 fn write_silence(path: &Path, seconds: u32) {
-    std::fs::write(path, wav(16_000, seconds)).expect("a file can be written");
-}
-
-fn wav(rate: u32, seconds: u32) -> Vec<u8> {
-    let data = rate * seconds * 2;
-    let mut wav = Vec::new();
-    wav.extend(b"RIFF");
-    wav.extend((36 + data).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend(rate.to_le_bytes());
-    wav.extend((rate * 2).to_le_bytes());
-    wav.extend(b"\x02\0\x10\0data");
-    wav.extend(data.to_le_bytes());
-    wav.resize(44 + data as usize, 0);
-    wav
+    let samples = vec![0; 16_000 * seconds as usize];
+    std::fs::write(path, wav(16_000, &samples)).expect("a file can be written");
 }

@@ -85,6 +85,18 @@ impl Neighbour {
         })
     }
 
+    /// Whether the window of this title is kept above others.
+    pub fn lies_above(&self, title: &str) -> bool {
+        let states = self.seen(title).map(|window| self.windows(window, b"_NET_WM_STATE")).unwrap_or_default();
+        states.contains(&self.atom(b"_NET_WM_STATE_ABOVE"))
+    }
+
+    /// Width and height of the window of this title, if it can be seen.
+    pub fn size(&self, title: &str) -> Option<(i32, i32)> {
+        let (_, _, width, height) = self.place(self.seen(title)?);
+        Some((width, height))
+    }
+
     fn overlay(&self) -> Option<Window> {
         self.seen(TITLE)
     }

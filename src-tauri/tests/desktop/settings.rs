@@ -33,7 +33,14 @@ impl Stage {
         select.select_by_value(value).await.expect("the value can be chosen");
     }
 
-    async fn flip(&self, name: &str) {
+    /// Whether the switch of this name is on.
+    pub async fn is_on(&self, name: &str) -> bool {
+        let switch = self.page.find(Locator::XPath(&control(name))).await.expect("the control is there");
+        switch.is_selected().await.expect("a switch")
+    }
+
+    /// Flips the switch of this name.
+    pub async fn flip(&self, name: &str) {
         self.page
             .find(Locator::XPath(&control(name)))
             .await
@@ -56,7 +63,7 @@ impl Stage {
     }
 
     /// A file that the app keeps among its settings.
-    fn kept(&self, name: &str) -> PathBuf {
+    pub fn kept(&self, name: &str) -> PathBuf {
         self.folder.path().join("config/amanuensis").join(name)
     }
 }

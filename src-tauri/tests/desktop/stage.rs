@@ -63,6 +63,8 @@ pub struct Setting<'a> {
     pub deaf: bool,
     /// Nothing is set, as before the app was ever started.
     pub first_start: bool,
+    /// What is set.
+    pub change: Option<fn(&mut Settings)>,
 }
 
 impl Stage {
@@ -100,6 +102,9 @@ impl Stage {
         if !setting.first_start {
             let mut settings = Settings::default();
             settings.interface.guided = true;
+            if let Some(change) = setting.change {
+                change(&mut settings);
+            }
             let store = Store::at(folder.path().join("config/amanuensis/settings.json"));
             store.save(&settings).expect("settings can be written");
         }

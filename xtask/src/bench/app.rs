@@ -66,7 +66,8 @@ pub fn run(tools: &Tools, program: Option<&Path>, json: bool) -> anyhow::Result<
     Ok(())
 }
 
-fn build(tools: &Tools) -> anyhow::Result<PathBuf> {
+/// Builds the app, optimised.
+pub fn build(tools: &Tools) -> anyhow::Result<PathBuf> {
     setup::build_ui(tools)?;
     let mut cargo = workspace::cargo();
     process::run(tools.equip(&mut cargo).args(["build", "--release", "--locked", "--package", "amanuensis-app"]))?;
