@@ -69,6 +69,7 @@ fn control(version: &str, architecture: &str, depends: &str, kilobytes: u64) -> 
          Maintainer: {MAINTAINER}\n\
          Installed-Size: {kilobytes}\n\
          Depends: {depends}\n\
+         Recommends: libgtk-layer-shell0\n\
          Suggests: libxrt-npu2\n\
          Section: sound\n\
          Priority: optional\n\
