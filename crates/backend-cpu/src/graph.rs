@@ -1,5 +1,6 @@
 //! The weights, packed, in the order in which they are used.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use amanuensis_kernels::{
@@ -198,6 +199,14 @@ impl<W: WeightMatrix + 'static> Model for CpuModel<W> {
 
     fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn amanuensis_whisper::Decoder> {
         Box::new(CpuDecoder::new(self, max_rows))
+    }
+
+    fn cores(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.pool.threads())
+    }
+
+    fn divide(&self, windows: usize) {
+        self.pool.divide(windows);
     }
 }
 

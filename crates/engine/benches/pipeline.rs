@@ -308,15 +308,15 @@ fn start(speech: &Speech, mode: Mode) -> Engine {
 }
 
 fn windows(speech: &Speech, sound: &Sound) -> Value {
-    // Interleaved, so that what else the machine does meets both.
+    // Interleaved, so that what else the machine does meets both; of each the fastest counts, for that only ever takes time.
     let (sequential, pipelined) = (start(speech, Mode::Sequential), start(speech, Mode::Pipelined));
     at_once(&pipelined, sound, 2);
     let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..3 {
+    for _ in 0..5 {
         times[0].push(at_once(&sequential, sound, 16));
         times[1].push(at_once(&pipelined, sound, 16));
     }
-    let [sequential_time, pipelined_time] = times.map(|times| quantile(times.into_iter(), 0.5));
+    let [sequential_time, pipelined_time] = times.map(|times| times.into_iter().min().unwrap_or_default());
     let [_, encode, decode] = sequential.snapshot().stages.map(|stage| stage.service.p50);
     let device = pipelined.device();
     json!({

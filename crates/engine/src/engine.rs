@@ -1,12 +1,13 @@
 //! The engine: the scheduler behind a lock, the threads that ask it for work, and the handle by which it is used.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use amanuensis_pool::Pool;
-use amanuensis_whisper::{DeviceInfo, Dims, EncodeReport, FRAMES_PER_WINDOW, SAMPLES_PER_WINDOW, Sequencer};
+use amanuensis_whisper::{DeviceInfo, Dims, EncodeReport, FRAMES_PER_WINDOW, Model, SAMPLES_PER_WINDOW, Sequencer};
 
 use crate::metrics::{Metrics, Snapshot};
 use crate::recording::Recording;
@@ -41,6 +42,7 @@ struct Inner {
 
 /// What the threads and the handles share.
 pub(crate) struct Shared {
+    model: Arc<dyn Model>,
     settings: Settings,
     limits: Limits,
     began: Instant,
@@ -75,7 +77,7 @@ impl Engine {
         let cpu = DeviceInfo { name: "cpu".to_owned(), detail: "spectrograms are always computed there".to_owned() };
         let metrics = Metrics::new([cpu, device.clone(), decoder.device()]);
         drop(decoder);
-        let limits = limits(&settings, encoder.max_batch());
+        let limits = limits(&settings, encoder.max_batch(), speech.model.cores());
         let state = State {
             scheduler: Scheduler::new(limits, pools(&limits, &dims)),
             metrics,
@@ -83,6 +85,7 @@ impl Engine {
             idle_since: None,
         };
         let shared = Arc::new(Shared {
+            model: Arc::clone(&speech.model),
             settings,
             limits,
             began: Instant::now(),
@@ -205,28 +208,32 @@ impl Drop for Inner {
     }
 }
 
-fn limits(settings: &Settings, max_batch: usize) -> Limits {
-    let workers = [settings.mel_workers, 1, settings.decode_workers].map(|count| count.clamp(1, MOST_WORKERS));
+fn limits(settings: &Settings, max_batch: usize, cores: Option<NonZeroUsize>) -> Limits {
+    let cores = cores.map(NonZeroUsize::get);
+    let [mel, decode] = [settings.mel_workers, settings.decode_workers].map(|count| count.clamp(1, MOST_WORKERS));
+    // One worker for a device, which may take several windows. Or one for each core, and one that is kept for live requests.
+    let (encode, batch) = cores.map_or((1, max_batch.max(1)), |cores| (cores.min(MOST_WORKERS) + 1, 1));
     Limits {
         mode: settings.mode,
         queue: settings.queue.clamp(1, MOST_QUEUED),
-        workers,
-        batch: max_batch.max(1),
+        workers: [mel, encode, decode],
+        batch,
+        cores,
         // Enough to fill every stage and the queues between them.
-        under_way: [LIVE_UNDER_WAY, INTERACTIVE_UNDER_WAY, workers[0] + 2 * max_batch.max(1) + workers[2]],
+        under_way: [LIVE_UNDER_WAY, INTERACTIVE_UNDER_WAY, mel + (encode + 1) * batch + decode],
         ageing: settings.ageing,
     }
 }
 
 fn pools(limits: &Limits, dims: &Dims) -> Pools {
-    let [mel, _, decode] = limits.workers;
+    let [mel, encode, decode] = limits.workers;
     let batch = limits.batch;
     // Every request under way may be a streamed one.
     let audio = limits.under_way.iter().sum();
-    // One for each worker that writes it, those in the encoder, as many that wait for it, and one kept for a live window.
-    let mels = mel + 2 * batch + 1;
-    // Those in the encoder, as many that wait to be decoded, one for each worker that reads it, and one kept for a live window.
-    let encoded = 2 * batch + decode + 1;
+    // One for each worker that writes it, those in the encoders, as many as go into the next, and one kept for a live window.
+    let mels = mel + (encode + 1) * batch + 1;
+    // Those in the encoders, as many as came out of the last, one for each worker that reads it, and one kept for a live window.
+    let encoded = (encode + 1) * batch + decode + 1;
     Pools {
         audio: Pool::new("audio", audio, SAMPLES_PER_WINDOW),
         mel: Pool::new("mel", mels, FRAMES_PER_WINDOW * dims.n_mels),
@@ -356,8 +363,9 @@ impl Shared {
         }
     }
 
-    /// Wakes a worker of each stage that has something to do.
+    /// Divides the cores among those that work, and wakes a worker of each stage that has something to do.
     fn wake(&self, state: &State, now: Duration) {
+        self.model.divide(state.scheduler.on_cores());
         for stage in Stage::ALL {
             if state.scheduler.has_work(stage, now) {
                 self.wake[stage as usize].notify_one();
@@ -395,7 +403,7 @@ mod tests {
             n_text_layer: 6,
         };
         let settings = Settings { mel_workers: MOST_WORKERS, decode_workers: MOST_WORKERS, ..Settings::default() };
-        let pools = pools(&limits(&settings, 1), &base_en);
+        let pools = pools(&limits(&settings, 1, NonZeroUsize::new(MOST_WORKERS)), &base_en);
         let lease = || [&pools.audio, &pools.mel, &pools.encoded].map(|pool| pool.lease().expect("there is one"));
         let held: Vec<_> = (0..4).map(|_| lease()).collect();
         let bytes: usize = pools.stats().iter().map(|pool| pool.bytes).sum();

@@ -101,10 +101,14 @@ pub struct StageFigures {
 }
 
 impl StageFigures {
-    /// The part of `during` for which it worked, given the figures of its beginning: 1 is all the time for all workers.
+    /// The part of `during` for which it worked, given the figures of its beginning: 1 is all the time, for the encoder's one
+    /// device or for all workers of another stage.
     pub fn utilisation(&self, before: &Self, during: Duration) -> f64 {
-        let available = during.as_secs_f64() * self.workers as f64;
-        if available == 0.0 { 0.0 } else { self.busy.saturating_sub(before.busy).as_secs_f64() / available }
+        let workers = if self.stage == Stage::Encode { 1 } else { self.workers };
+        let available = during.as_secs_f64() * workers as f64;
+        let busy = self.busy.saturating_sub(before.busy).as_secs_f64();
+        // Windows side by side are worked on for more time than passes.
+        if available == 0.0 { 0.0 } else { (busy / available).min(1.0) }
     }
 }
 

@@ -70,8 +70,10 @@ pub(crate) struct Limits {
     pub(crate) queue: usize,
     /// Workers of each stage.
     pub(crate) workers: [usize; 3],
-    /// Windows that the encoder takes at a time.
+    /// Windows that the encoder takes at a time; 1 where there are several encoders.
     pub(crate) batch: usize,
+    /// Cores that encoders and decoders share; `None` where the encoder has a device of its own.
+    pub(crate) cores: Option<usize>,
     /// Requests of each priority that may be under way.
     pub(crate) under_way: [usize; 3],
     pub(crate) ageing: Duration,
@@ -271,8 +273,9 @@ impl<W> Scheduler<W> {
                 joins && (entry.started || self.may_start(entry, &under_way))
             })
         };
+        let others_may = room > KEPT_FOR_LIVE && self.core_is_free(stage);
         let best = ready()
-            .filter(|(_, entry, _)| entry.priority == Priority::Live || room > KEPT_FOR_LIVE)
+            .filter(|(_, entry, _)| entry.priority == Priority::Live || others_may)
             .min_by_key(|(index, entry, _)| (entry.priority, *index));
         let least_urgent = best.map(|(_, entry, _)| entry.priority);
         let aged = ready()
@@ -296,6 +299,25 @@ impl<W> Scheduler<W> {
         let workers = self.limits.workers[stage as usize];
         // A single worker that asks is free, and cannot be kept for anybody.
         if needs_worker && workers > 1 { buffers.min(workers.saturating_sub(self.running(stage))) } else { buffers }
+    }
+
+    /// Whether a window that is not live has a core to be worked on with. A live one divides the cores with those that have them,
+    /// and no other is encoded before it is over. What is encoded is decoded before more is encoded.
+    fn core_is_free(&self, stage: Stage) -> bool {
+        let Some(cores) = self.limits.cores else { return true };
+        let is_live = |entry: &Entry<W>| entry.started && entry.priority == Priority::Live;
+        match stage {
+            Stage::Mel => true,
+            Stage::Encode => self.on_cores() + self.waiting(Stage::Decode) < cores && !self.entries.iter().any(is_live),
+            // What is decoded holds a buffer that a live one may wait for.
+            Stage::Decode => self.on_cores() < cores,
+        }
+    }
+
+    /// Windows that are worked on with the cores that decoders use, and encoders where they share them.
+    pub(crate) fn on_cores(&self) -> usize {
+        let encode = if self.limits.cores.is_some() { self.running(Stage::Encode) } else { 0 };
+        encode + self.running(Stage::Decode)
     }
 
     /// Whether a window may enter. One at a time may go through the stages of the sequential mode.

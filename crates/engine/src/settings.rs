@@ -77,8 +77,8 @@ impl Default for Settings {
             mode: Mode::default(),
             queue: MOST_QUEUED,
             mel_workers: cores.min(MOST_WORKERS),
-            // One is kept for live requests; more than half of the cores would take them from each other.
-            decode_workers: (cores / 2).clamp(2, MOST_WORKERS),
+            // One is kept for live requests.
+            decode_workers: (cores + 1).min(MOST_WORKERS),
             trim_context: TrimContext::default(),
             ageing: Duration::from_secs(5),
             shrink_after: Duration::from_secs(60),

@@ -1,7 +1,7 @@
 //! The three stages: each worker owns what it works with, and is given a window at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -130,17 +130,21 @@ pub(crate) fn start(
     workers: [usize; 3],
     encoder: Box<dyn Encoder>,
 ) -> (Vec<JoinHandle<()>>, Option<std::io::Error>) {
+    let [mel, encode, decode] = workers;
+    let trim = shared.settings().trim_context;
+    let plans = Tools::new(mel, speech, move |speech| Mel::new(speech, trim));
+    let encoders = Tools::new(encode, speech, |speech| Arc::clone(&speech.model).encoder());
+    encoders.give_back(encoder);
+    let decoders = Tools::new(decode, speech, Decode::new);
     let mut threads = Vec::new();
-    let mut encoder = Some(encoder);
     for stage in Stage::ALL {
         for index in 0..workers[stage as usize] {
             let shared = Arc::clone(shared);
-            let speech = speech.clone();
-            let own_encoder = if stage == Stage::Encode { encoder.take() } else { None };
+            let (plans, encoders, decoders) = (Arc::clone(&plans), Arc::clone(&encoders), Arc::clone(&decoders));
             let body = move || match stage {
-                Stage::Mel => each(&shared, stage, || Mel::new(&speech, shared.settings().trim_context), Mel::work),
-                Stage::Encode => encode(&shared, &speech.model, own_encoder),
-                Stage::Decode => each(&shared, stage, || Decode::new(&speech), Decode::work),
+                Stage::Mel => each(&shared, stage, index, &plans, Mel::work),
+                Stage::Encode => encode_each(&shared, &encoders),
+                Stage::Decode => each(&shared, stage, index, &decoders, Decode::work),
             };
             match thread::Builder::new().name(format!("{stage}-{index}")).spawn(body) {
                 Ok(thread) => threads.push(thread),
@@ -151,27 +155,69 @@ pub(crate) fn start(
     (threads, None)
 }
 
-/// Works on one window after the other with what `make` makes, and makes it anew after a panic.
+/// What the workers of a stage work with. Who begins takes what was given back last: no more are made than work at a time, and
+/// their memory is warm.
+struct Tools<T> {
+    idle: Mutex<Vec<T>>,
+    make: Box<dyn Fn() -> T + Send + Sync>,
+}
+
+impl<T> Tools<T> {
+    fn new(workers: usize, speech: &Speech, make: impl Fn(&Speech) -> T + Send + Sync + 'static) -> Arc<Self> {
+        let speech = speech.clone();
+        Arc::new(Self { idle: Mutex::new(Vec::with_capacity(workers)), make: Box::new(move || make(&speech)) })
+    }
+
+    fn take(&self) -> T {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(|| (self.make)())
+    }
+
+    fn give_back(&self, tool: T) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(tool);
+    }
+
+    /// Makes one before the first request, which should not wait for it.
+    fn prepare(&self) {
+        // What panics here is tried again with a request to fail.
+        if let Ok(tool) = catch_unwind(AssertUnwindSafe(|| self.take())) {
+            self.give_back(tool);
+        }
+    }
+
+    /// Does `work` with a tool, which is thrown away if that panics.
+    fn with<R>(&self, stage: Stage, work: impl FnOnce(&mut T) -> Result<R, RequestError>) -> Result<R, RequestError> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut tool = self.take();
+            let result = work(&mut tool);
+            self.give_back(tool);
+            result
+        }));
+        outcome.unwrap_or_else(|_| {
+            tracing::error!("a stage panicked; the request fails and the stage goes on");
+            Err(RequestError::StageDied { stage })
+        })
+    }
+}
+
+/// Works on one window after the other.
 fn each<T>(
     shared: &Shared,
     stage: Stage,
-    make: impl Fn() -> T,
+    worker: usize,
+    tools: &Tools<T>,
     work: impl Fn(&mut T, &mut Task<Box<Work>>) -> Result<After, RequestError>,
 ) {
-    // Made before the first request, which should not wait for it. What panics here is tried again with a request to fail.
-    let mut tool = catch_unwind(AssertUnwindSafe(&make)).ok();
+    if worker == 0 {
+        tools.prepare();
+    }
     let mut tasks = Vec::with_capacity(1);
     while shared.next(stage, &mut tasks) {
         for mut task in tasks.drain(..) {
             let span = tracing::debug_span!("window", request_id = task.id.0, %stage).entered();
             let began = Instant::now();
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(tool.get_or_insert_with(&make), &mut task)));
+            let outcome = tools.with(stage, |tool| work(tool, &mut task));
             let took = began.elapsed();
-            let outcome = outcome.unwrap_or_else(|_| {
-                tool = None;
-                tracing::error!("a stage panicked; the request fails and the stage goes on");
-                Err(RequestError::StageDied { stage })
-            });
             drop(span);
             let timings = &mut task.work.timings;
             *(if stage == Stage::Mel { &mut timings.mel } else { &mut timings.decode }) += took;
@@ -237,18 +283,17 @@ impl Mel {
 }
 
 /// Encodes windows, together where the encoder gains by it.
-fn encode(shared: &Shared, model: &Arc<dyn Model>, encoder: Option<Box<dyn Encoder>>) {
-    let mut encoder = encoder;
+fn encode_each(shared: &Shared, encoders: &Tools<Box<dyn Encoder>>) {
     let mut tasks = Vec::new();
     while shared.next(Stage::Encode, &mut tasks) {
         let windows = tasks.len();
-        if windows > 1 && encode_together(shared, model, &mut encoder, &mut tasks).is_ok() {
+        if windows > 1 && encode_together(shared, encoders, &mut tasks).is_ok() {
             tasks.drain(..).for_each(|task| conclude(shared, task, Ok(After::Pass)));
             continue;
         }
         // One alone; or a call failed, and each shows by itself whether it was the cause.
         for mut task in tasks.drain(..) {
-            let outcome = encode_together(shared, model, &mut encoder, std::slice::from_mut(&mut task));
+            let outcome = encode_together(shared, encoders, std::slice::from_mut(&mut task));
             conclude(shared, task, outcome.map(|()| After::Pass));
         }
     }
@@ -256,17 +301,15 @@ fn encode(shared: &Shared, model: &Arc<dyn Model>, encoder: Option<Box<dyn Encod
 
 fn encode_together(
     shared: &Shared,
-    model: &Arc<dyn Model>,
-    encoder: &mut Option<Box<dyn Encoder>>,
+    encoders: &Tools<Box<dyn Encoder>>,
     tasks: &mut [Task<Box<Work>>],
 ) -> Result<(), RequestError> {
-    let dims = *model.dims();
     let first = tasks.first().map(|task| task.id.0);
     let _span =
         tracing::debug_span!("window", request_id = first, stage = %Stage::Encode, together = tasks.len()).entered();
     let began = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let encoder = encoder.get_or_insert_with(|| Arc::clone(model).encoder());
+    let outcome = encoders.with(Stage::Encode, |encoder| {
+        let dims = *encoder.dims();
         let mut views = Vec::with_capacity(tasks.len());
         let mut outputs = Vec::with_capacity(tasks.len());
         for task in tasks.iter_mut() {
@@ -276,20 +319,12 @@ fn encode_together(
             outputs.push(&mut out[..view.positions() * dims.n_audio_state]);
             views.push(view);
         }
-        encoder.encode(&views, &mut outputs)
-    }));
+        Ok((encoder.encode(&views, &mut outputs).map_err(RequestError::Backend)?, dims.n_audio_state))
+    });
     let took = began.elapsed();
-    let outcome = match outcome {
-        Ok(outcome) => outcome.map_err(RequestError::Backend),
-        Err(_) => {
-            *encoder = None;
-            tracing::error!("a stage panicked; the request fails and the stage goes on");
-            Err(RequestError::StageDied { stage: Stage::Encode })
-        }
-    };
     let alone = tasks.len() == 1;
     match outcome {
-        Ok(report) => {
+        Ok((report, width)) => {
             shared.worked(Stage::Encode, tasks.len(), 0, took, Duration::ZERO);
             shared.encoded(&report);
             for task in tasks {
@@ -297,7 +332,7 @@ fn encode_together(
                 work.timings.encode += took;
                 // The spectrogram has been read: its buffer is free.
                 let frames = work.mel.take().map_or(0, |(frames, _)| frames);
-                work.encoded = task.out.take().map(|out| (frames.div_ceil(2) * dims.n_audio_state, out));
+                work.encoded = task.out.take().map(|out| (frames.div_ceil(2) * width, out));
                 if report.fallback.is_some() {
                     work.fallback.clone_from(&report.fallback);
                 }

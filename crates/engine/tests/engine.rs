@@ -2,9 +2,11 @@
 
 mod simulated;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use amanuensis_engine::{
@@ -237,6 +239,59 @@ fn a_live_request_overtakes_all_but_the_window_in_the_encoder() {
         assert!(file.expect("there is room").wait().is_ok());
     }
     assert_at_rest(&engine);
+}
+
+/// Two cores that everything is done on. Windows are encoded in pairs, or the test does not end.
+struct Cores {
+    pair: Barrier,
+    divided: AtomicUsize,
+    working: AtomicUsize,
+}
+
+impl Cores {
+    fn work(&self, work: impl FnOnce()) {
+        let working = self.working.fetch_add(1, Ordering::SeqCst) + 1;
+        let divided = self.divided.load(Ordering::SeqCst);
+        assert!(working <= 2 && working <= divided, "{working} at work on cores for {divided}");
+        work();
+        self.working.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Hooks for Arc<Cores> {
+    fn encode(&self, numbers: &[u32], _: &[usize]) -> Result<(), BackendError> {
+        assert_eq!(numbers.len(), 1);
+        self.work(|| _ = self.pair.wait());
+        Ok(())
+    }
+
+    fn decode(&self, _: u32) -> Result<(), BackendError> {
+        self.work(|| std::thread::sleep(Duration::from_millis(2)));
+        Ok(())
+    }
+
+    fn cores(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(2)
+    }
+
+    fn divide(&self, windows: usize) {
+        self.divided.store(windows, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn as_many_windows_as_cores_are_worked_on_side_by_side() {
+    let cores = Cores { pair: Barrier::new(2), divided: AtomicUsize::new(0), working: AtomicUsize::new(0) };
+    let cores = Arc::new(cores);
+    let settings = Settings { decode_workers: 3, ..Settings::default() };
+    let engine = Engine::start(speech(Arc::clone(&cores), 1), settings).expect("it starts");
+    let submit = |seed| engine.submit(request(noise(SECOND, seed), Priority::Batch)).expect("there is room");
+    let jobs: Vec<_> = (0..16).map(submit).collect();
+    for job in jobs {
+        job.wait().expect("it is transcribed");
+    }
+    assert_at_rest(&engine);
+    assert_eq!(cores.divided.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a device must do: encode windows, and decode tokens against an encoded window.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -240,4 +241,13 @@ pub trait Model: Send + Sync {
 
     /// A decoder over these weights, with caches for `max_rows` rows.
     fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn Decoder>;
+
+    /// The cores that its encoders and decoders share: so many windows can be worked on side by side with gain. `None` where
+    /// one window after the other is encoded, on a device that takes nothing from the decoders.
+    fn cores(&self) -> Option<NonZeroUsize> {
+        None
+    }
+
+    /// From now on so many windows are worked on with the cores, which are divided among them.
+    fn divide(&self, _windows: usize) {}
 }

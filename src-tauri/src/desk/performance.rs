@@ -78,8 +78,7 @@ impl Gauge {
 fn load(stage: &StageFigures, before: &StageFigures, during: Duration) -> StageLoad {
     StageLoad {
         name: stage.stage.name().to_owned(),
-        // A call is counted when it ends, which may be a longer time than the one that is looked at.
-        load: (stage.utilisation(before, during) as f32).min(1.0),
+        load: stage.utilisation(before, during) as f32,
         service: span(&stage.service),
         waiting: small(stage.waiting),
         windows: u32::try_from(stage.count).unwrap_or(u32::MAX),

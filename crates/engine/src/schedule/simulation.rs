@@ -87,13 +87,17 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let workers = [1 + random.below(4) as usize, 1, 1 + random.below(4) as usize];
-        let batch = 1 + random.below(3) as usize;
+        let cores = random.one_in(2).then(|| 1 + random.below(4) as usize);
+        // Either several encoders, or one that takes several windows.
+        let several = 1 + random.below(5) as usize;
+        let (encoders, batch) = if cores.is_some() { (several, 1) } else { (1, several) };
+        let workers = [1 + random.below(4) as usize, encoders, 1 + random.below(4) as usize];
         let limits = Limits {
             mode: if random.one_in(5) { Mode::Sequential } else { Mode::Pipelined },
             queue: 1 + random.below(30) as usize,
             workers,
             batch,
+            cores,
             under_way: [1 + random.below(4) as usize, 1 + random.below(3) as usize, 1 + random.below(10) as usize],
             ageing: if random.one_in(3) { NEVER } else { random.ms(400) },
         };
@@ -208,6 +212,7 @@ impl Simulation {
             for (index, task) in tasks.iter_mut().enumerate() {
                 self.check_taken(stage, task, index == 0);
             }
+            self.check_cores(stage, &tasks);
             let until = self.now + self.random.ms(self.longest_service_ms);
             self.running.push(Running { until, stage, tasks });
             if self.limits.mode == Mode::Sequential {
@@ -284,6 +289,22 @@ impl Simulation {
         known.started = true;
         known.waits = None;
         task.work.audio = task.audio.take().or(task.work.audio.take());
+    }
+
+    /// Cores that are shared are given to no more windows than there are, and no window is encoded while a live request is under
+    /// way. Live ones do not wait for cores, nor do those whose age gives them the turn.
+    fn check_cores(&self, stage: Stage, tasks: &[Task<Window>]) {
+        let Some(cores) = self.limits.cores.filter(|_| stage != Stage::Mel) else { return };
+        let is_old = tasks[0].waited >= self.limits.ageing;
+        if self.known[&tasks[0].id].priority == Priority::Live || is_old {
+            return;
+        }
+        let on_cores = self.running.iter().filter(|running| running.stage != Stage::Mel);
+        let before: usize = on_cores.map(|running| running.tasks.len()).sum();
+        assert!(before + tasks.len() <= cores, "{cores} cores are given to more windows");
+        let mut live = self.known.values().filter(|known| known.priority == Priority::Live && known.started);
+        let is_held_up = stage == Stage::Encode && live.next().is_some();
+        assert!(!is_held_up, "another window is encoded while a live request is under way");
     }
 
     fn end(&mut self, running: Running) {
@@ -369,6 +390,7 @@ fn scheduler(batch: usize) -> Scheduler<u32> {
         queue: 100,
         workers: [1; 3],
         batch,
+        cores: None,
         under_way: [2, 2, 9],
         ageing: Duration::from_secs(5),
     };

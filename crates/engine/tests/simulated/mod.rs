@@ -1,6 +1,7 @@
 //! A model that computes nothing: its text is a number that follows from the window's spectrogram, and what it takes is what the
 //! test makes it take. So a text that belongs to another request shows.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
 use amanuensis_engine::Speech;
@@ -30,6 +31,14 @@ pub trait Hooks: Send + Sync {
     fn decode(&self, _number: u32) -> Result<(), BackendError> {
         Ok(())
     }
+
+    /// Cores that its encoders and decoders share.
+    fn cores(&self) -> Option<NonZeroUsize> {
+        None
+    }
+
+    /// It is told among how many windows they are divided.
+    fn divide(&self, _windows: usize) {}
 }
 
 pub fn speech(hooks: impl Hooks + 'static, max_batch: usize) -> Speech {
@@ -80,6 +89,14 @@ impl Model for Simulated {
 
     fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn Decoder> {
         Box::new(SimulatedDecoder { model: self, max_rows, positions: 0, text: Vec::new(), times: true, given: 0 })
+    }
+
+    fn cores(&self) -> Option<NonZeroUsize> {
+        self.hooks.cores()
+    }
+
+    fn divide(&self, windows: usize) {
+        self.hooks.divide(windows);
     }
 }
 
