@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use amanuensis_backends::npu::diagnose::{Link, State};
 use amanuensis_backends::npu::{NpuOptions, Policy, diagnose};
 use amanuensis_backends::{Choice, CpuOptions};
-use amanuensis_insert::{Desktop, Inserter, Manner};
+use amanuensis_insert::{Desktop, Inserter, Manner, PERMISSION};
 use amanuensis_shortcut::bindings;
 
 /// Prints what is to be known about the NPU, about typing into other programs, and about keys that start a dictation.
@@ -48,8 +48,16 @@ fn print_npu(out: &mut impl Write) -> std::io::Result<()> {
 
 /// The ways to type into other programs, in the order in which they are tried here.
 fn print_ways(out: &mut impl Write, desktop: &Desktop) -> std::io::Result<()> {
+    if desktop.x11.is_none() && desktop.wayland.is_none() {
+        writeln!(
+            out,
+            "\nTyping into other programs: there is no desktop here; run this in a terminal of the desktop."
+        )?;
+        return Ok(());
+    }
     writeln!(out, "\nTyping into other programs, on {}:", desktop.key())?;
-    let ways = Inserter::new(desktop.clone(), Manner::default()).examine();
+    let permission = Some(amanuensis_settings::folder().join(PERMISSION));
+    let ways = Inserter::new(desktop.clone(), Manner { permission, ..Manner::default() }).examine();
     let works = ways.iter().any(|(_, result)| result.is_ok());
     for (way, result) in ways {
         match result {

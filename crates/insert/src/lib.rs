@@ -17,6 +17,9 @@ use std::time::Duration;
 pub use desktop::Desktop;
 pub use inserter::{Inserted, Inserter, Manner, NotInserted};
 
+/// The name of the file, among the settings, in which the desktop's permission to type is kept.
+pub const PERMISSION: &str = "permission-to-type";
+
 /// A way to put text into another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WayName {

@@ -10,7 +10,7 @@ use crate::{InsertError, Way};
 
 /// How long a program may take from the keys to the question for the text.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Programs ask more than once; after this long they have all they wanted.
+/// Programs ask more than once; after this long they have all they wanted. What they were given lies with the X server.
 const QUIET: Duration = Duration::from_millis(150);
 
 /// Which clipboard.
@@ -42,12 +42,13 @@ pub trait Board: Send {
 }
 
 /// Lends a text to clipboards, lets the keys be pressed that paste, and puts back what was there once the text was fetched.
-/// `is_fetched` waits for that until a time.
+/// `is_fetched` waits for that until a time; the text is read once nothing was fetched for as long as `quiet`.
 pub fn lend<B: Board>(
     board: &B,
     selections: &[Selection],
     text: &str,
     restore: bool,
+    quiet: Duration,
     press: impl FnOnce() -> Result<(), InsertError>,
     is_fetched: impl Fn(Instant) -> bool,
 ) -> Result<(), InsertError> {
@@ -65,7 +66,7 @@ pub fn lend<B: Board>(
         let ours = board.is_ours(Selection::Clipboard)?;
         return Err(if ours { InsertError::NotFetched { waited: PATIENCE } } else { InsertError::ClipboardTaken });
     }
-    while Instant::now() < until && board.next_fetch(Instant::now() + QUIET).is_some() {}
+    while Instant::now() < until && board.next_fetch(Instant::now() + quiet).is_some() {}
     before.into_iter().try_for_each(|(selection, contents)| board.restore(selection, contents))
 }
 
@@ -98,7 +99,7 @@ impl Way for Paste {
             std::iter::from_fn(|| clipboard.next_fetch(until))
                 .any(|window| clipboard.same_program(window, focus.window))
         };
-        lend(clipboard, selections, text, *restore, || x11.press_chord(chord), is_fetched)
+        lend(clipboard, selections, text, *restore, QUIET, || x11.press_chord(chord), is_fetched)
     }
 }
 

@@ -1,82 +1,29 @@
 //! Real other programs under a headless Sway get the text: a GTK field and the terminal foot.
 
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amanuensis_insert::{Desktop, InsertError, Inserter, Manner, WayName};
-use amanuensis_test_support::{Field, MIXED, Program, Witness, found, long_text};
-use tempfile::TempDir;
+use amanuensis_test_support::{Field, MIXED, Program, Sway, Witness, found, long_text};
 
-/// Whom Sway runs as where the tests run as root, whom it refuses.
-const NOBODY: u32 = 65534;
+/// How long a program may take. No test waits for it; it bounds a hang.
 const START: Duration = Duration::from_secs(30);
 
-const CONFIG: &str = "xwayland disable\noutput HEADLESS-1 resolution 1024x768\n";
-
-/// A compositor with a keyboard plugged in.
+/// A desktop without a screen.
 struct Stage {
     environment: Vec<(&'static str, String)>,
     desktop: Desktop,
-    folder: TempDir,
-    _keyboard: Program,
-    _sway: Program,
+    sway: Sway,
 }
 
 impl Stage {
     fn open() -> Option<Self> {
-        if !["sway", "wtype", "setpriv"].into_iter().all(found) {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().display().to_string();
-        let config = folder.path().join("sway.conf");
-        std::fs::write(&config, CONFIG).unwrap();
-        let mut environment = vec![
-            ("PATH", std::env::var("PATH").unwrap_or_default()),
-            ("LC_ALL", "C.UTF-8".to_owned()),
-            ("HOME", home.clone()),
-            ("XDG_RUNTIME_DIR", home),
-            ("GDK_BACKEND", "wayland".to_owned()),
-            ("NO_AT_BRIDGE", "1".to_owned()),
-            ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
-            ("WLR_BACKENDS", "headless".to_owned()),
-            ("WLR_LIBINPUT_NO_DEVICES", "1".to_owned()),
-            ("WLR_RENDERER", "pixman".to_owned()),
-        ];
-        let mut sway = if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-            std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-            let mut sway = Command::new("setpriv");
-            let user = NOBODY.to_string();
-            sway.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--pdeathsig", "KILL", "sway"]);
-            sway
-        } else {
-            Command::new("sway")
-        };
-        let sway = Program::start(sway.arg("--config").arg(&config).envs(environment.clone()));
-        let until = Instant::now() + START;
-        let socket = loop {
-            let is_socket = |path: &PathBuf| {
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                name.starts_with("wayland-") && !name.ends_with(".lock")
-            };
-            let entries = std::fs::read_dir(folder.path()).unwrap();
-            if let Some(socket) = entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_socket) {
-                break socket;
-            }
-            assert!(Instant::now() < until, "Sway does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        environment.push(("WAYLAND_DISPLAY", socket.file_name().unwrap().to_str().unwrap().to_owned()));
-        // No program has the focus of keys where there are none.
-        let mut keyboard = Command::new("wtype");
-        let keyboard = Program::start(keyboard.args(["-s", "3600000", "-k", "Shift_L"]).envs(environment.clone()));
-        let desktop = Desktop { is_wayland: true, wayland: Some(socket), ..Desktop::default() };
-        Some(Self { environment, desktop, folder, _keyboard: keyboard, _sway: sway })
+        let sway = Sway::open()?;
+        let desktop = Desktop { is_wayland: true, wayland: Some(sway.socket().to_owned()), ..Desktop::default() };
+        Some(Self { environment: sway.environment().to_vec(), desktop, sway })
     }
 
     fn inserter(&self) -> Inserter {
@@ -88,7 +35,7 @@ impl Stage {
         if !found("foot") {
             return None;
         }
-        let typed = self.folder.path().join("typed");
+        let typed = self.sway.folder().join("typed");
         let script = format!("stty raw -echo; exec tee {} > /dev/null", typed.display());
         let mut foot = Command::new("foot");
         let foot = Program::start(foot.args(["sh", "-c", &script]).envs(self.environment.clone()));
@@ -229,7 +176,7 @@ fn what_no_program_fetches_is_said_not_to_have_arrived() {
 fn ydotools_daemon_presses_the_keys_that_paste() {
     let Some(stage) = Stage::open() else { return };
     let Some((_foot, typed)) = stage.foot() else { return };
-    let socket = stage.folder.path().join("ydotool");
+    let socket = stage.sway.folder().join("ydotool");
     let daemon = UnixDatagram::bind(&socket).unwrap();
     let environment = stage.environment.clone();
     let played = std::thread::spawn(move || {

@@ -46,7 +46,7 @@ impl ModelFile {
 pub enum ModelError {
     /// Nothing is installed, and the demo model is not where it should be.
     #[error(
-        "no model is installed; put a Whisper model, a ggml .bin file or a Hugging Face folder, into {}",
+        "no model is installed; take one in the window under Models or with `amanuensis models download small.en`, or put a ggml .bin file or a Hugging Face folder into {}",
         folder.display()
     )]
     NoneInstalled {

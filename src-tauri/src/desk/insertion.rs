@@ -2,7 +2,7 @@
 
 mod probe;
 
-use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, WayName};
+use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, PERMISSION, WayName};
 use amanuensis_settings::Insertion as Wanted;
 use crossbeam_channel::{Receiver, Sender};
 
@@ -29,9 +29,6 @@ enum Job {
     /// Which ways work is to be found out.
     Test,
 }
-
-/// The file among the settings in which the desktop's permission to type is kept.
-const PERMISSION: &str = "permission-to-type";
 
 /// Texts on their way into other programs.
 pub struct Insertion {

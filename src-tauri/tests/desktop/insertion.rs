@@ -1,6 +1,6 @@
 //! What is said ends up in another program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use amanuensis_test_support::{Field, Witness, heard, speak};
@@ -9,9 +9,13 @@ use crate::stage::{Setting, Stage};
 use crate::{SAID, STATUS, UNDERSTOOD, drive, has_model};
 
 /// The command, which is built beside the app.
+pub fn command() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_amanuensis-app")).with_file_name("amanuensis")
+}
+
+/// Tells the app what to do.
 pub fn amanuensis(stage: &Stage, word: &str) {
-    let command = Path::new(env!("CARGO_BIN_EXE_amanuensis-app")).with_file_name("amanuensis");
-    let output = Command::new(command).arg(word).env_clear().envs(stage.environment().iter().cloned()).output();
+    let output = Command::new(command()).arg(word).env_clear().envs(stage.environment().iter().cloned()).output();
     let output = output.expect("the command is built: cargo build -p amanuensis-cli");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

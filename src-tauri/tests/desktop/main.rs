@@ -14,6 +14,7 @@ mod settings;
 mod stage;
 mod surroundings;
 mod tray;
+mod wayland;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

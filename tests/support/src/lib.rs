@@ -5,6 +5,7 @@
 mod microphone;
 pub mod portal;
 mod program;
+mod sway;
 mod texts;
 mod wav;
 mod witness;
@@ -17,6 +18,7 @@ use tempfile::TempPath;
 
 pub use microphone::{Playing, VirtualMicrophone};
 pub use program::Program;
+pub use sway::Sway;
 pub use texts::{MIXED, long_text};
 pub use wav::{trim, wav};
 pub use witness::{Field, Witness};

@@ -16,6 +16,8 @@ const START: Duration = Duration::from_secs(20);
 /// How loud a sample is that is no rounding error of silence, of 32,768.
 const SOUND: u16 = 100;
 const LOOK: Duration = Duration::from_millis(2);
+/// What records whether or not anybody listens: the reader, and the source that is made of the sink's monitor.
+const RECORDERS: usize = 2;
 
 /// A running sound server with one microphone, which is the default one. It ends with the value, or with the test.
 #[derive(Debug)]
@@ -103,6 +105,11 @@ impl VirtualMicrophone {
     /// It never heard one.
     pub fn last_sound(&self) -> Instant {
         self.heard().expect("something was played")
+    }
+
+    /// Whether a program other than the test records from the microphone.
+    pub fn is_listened_to(&self) -> bool {
+        run(self.client("pactl").args(["list", "short", "source-outputs"])).lines().count() > RECORDERS
     }
 
     /// Whether the microphone has heard a sound since then.

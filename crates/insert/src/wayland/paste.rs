@@ -10,6 +10,9 @@ use crate::{InsertError, Way};
 const SETTLE: Duration = Duration::from_millis(60);
 /// One that looks again and again is not waited for.
 const SETTLED: Duration = Duration::from_millis(600);
+/// What was fetched is on its way through a pipe, and GTK for one stops reading when something else is on the clipboard. That it
+/// was read to its end is told by nobody, so that this is long for a program that other programs keep waiting.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Pastes on Wayland.
 pub struct Paste<B> {
@@ -36,6 +39,6 @@ impl<B: Board> Way for Paste<B> {
             while Instant::now() < until && clipboard.next_fetch(Instant::now() + SETTLE).is_some() {}
             keys.paste()
         };
-        lend(clipboard, selections, text, *restore, press, |until| clipboard.next_fetch(until).is_some())
+        lend(clipboard, selections, text, *restore, QUIET, press, |until| clipboard.next_fetch(until).is_some())
     }
 }
