@@ -78,7 +78,7 @@ impl<W: WeightMatrix> CpuEncoder<W> {
             layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
             layer.mlp.apply(pool, x, workspace);
         }
-        model.encoder_norm.apply(x, out);
+        model.encoder_norm.apply(pool, x, out);
         if out.iter().any(|value| !value.is_finite()) {
             return Err(BackendError::NotFinite);
         }

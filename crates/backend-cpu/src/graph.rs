@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use amanuensis_kernels::{
-    Activations, Epilogue, KeyValueNumber, Norm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm, perceptron,
+    Activations, Epilogue, KeyValueNumber, Norm, ThreadPool, WeightMatrix, Workspace, layer_norm, perceptron,
 };
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
@@ -21,8 +21,8 @@ pub struct CpuModel<W> {
     pub(crate) pool: Arc<ThreadPool>,
     /// How keys and values of a window are held.
     pub(crate) keys_values: KeyValueNumber,
-    /// First convolution: `[d, 3 * n_mels]`. Its input is raw, so it stays in 32-bit floats.
-    pub(crate) conv1: Linear<PackedF32>,
+    /// First convolution: `[d, 3 * n_mels]`.
+    pub(crate) conv1: Linear<W>,
     /// Second convolution: `[d, 3 * d]`.
     pub(crate) conv2: Linear<W>,
     pub(crate) audio_positions: Vec<f32>,
@@ -85,8 +85,8 @@ impl LayerNorm {
     }
 
     /// *Shape*: `x` and `out` `[rows, d]`.
-    pub(crate) fn apply(&self, x: &[f32], out: &mut [f32]) {
-        layer_norm(x, self.get(), out);
+    pub(crate) fn apply(&self, pool: &ThreadPool, x: &[f32], out: &mut [f32]) {
+        layer_norm(pool, x, self.get(), out);
     }
 }
 

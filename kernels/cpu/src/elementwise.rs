@@ -1,7 +1,8 @@
 //! Layer normalisation, softmax and the Gaussian error linear unit, vectorised by the compiler for each instruction set.
 
+use crate::ThreadPool;
 use crate::level::per_level;
-use crate::matrix::Norm;
+use crate::matrix::{Norm, Out};
 use crate::vector::Vector;
 
 /// 1.5 * 2^23: adding it rounds to the nearest whole number, which then stands in the low bits.
@@ -210,14 +211,24 @@ per_level! {
     }
 }
 
+/// Rows that one task normalises: enough that it is worth a thread.
+const TASK_ROWS: usize = 96;
+
 /// Layer normalisation of every row, epsilon 1e-5.
 ///
 /// *Shape*: `x` and `out` `[rows, d]`, `norm` `[d]`.
-pub fn layer_norm(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
+///
+/// *Panics*: if a slice is too short for its shape.
+pub fn layer_norm(pool: &ThreadPool, x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
     let width = norm.scale.len();
-    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        layer_norm_row(x, norm, out);
-    }
+    let rows = x.len() / width;
+    let out = Out::new(out, rows, width, width);
+    pool.run(rows.div_ceil(TASK_ROWS), |task, _| {
+        for row in task * TASK_ROWS..rows.min((task + 1) * TASK_ROWS) {
+            // SAFETY: every task has rows of its own.
+            layer_norm_row(&x[row * width..][..width], norm, unsafe { out.cells(row, 0, width) });
+        }
+    });
 }
 
 /// Two to the power of `value * factor - offset` for every value, in place: returns their sum.
@@ -392,7 +403,12 @@ mod tests {
         for width in [3, 16, 50] {
             let x: Vec<f32> = (0..width).map(|index| (index * index % 11) as f32).collect();
             let mut out = vec![0.0; width];
-            layer_norm(&x, Norm { scale: &vec![1.0; width], shift: &vec![2.0; width] }, &mut out);
+            layer_norm(
+                &crate::matrix::tests::pool(),
+                &x,
+                Norm { scale: &vec![1.0; width], shift: &vec![2.0; width] },
+                &mut out,
+            );
             let mean = out.iter().sum::<f32>() / width as f32;
             assert!((mean - 2.0).abs() < 1e-5);
             let variance = out.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / width as f32;

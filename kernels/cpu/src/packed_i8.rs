@@ -175,43 +175,53 @@ impl Values<i32> for Dequantise<'_> {
 }
 
 per_level! {
-    /// Quantises a row, normalised if it is to be, to bytes around a middle of `magnitude + 1`, and returns what one unit is worth.
+    /// Quantises a row, normalised if it is to be: [`quantise`].
     ///
     /// *Shape*: `values` and `normed` `[k]`, `bytes` `[k]` or a little longer.
     pub(crate) fn quantise_row(values: &[f32], norm: Option<Norm<'_>>, normed: &mut [f32], magnitude: u8, bytes: &mut [u8]) -> f32 {
-        let values = match norm {
-            Some(norm) => {
-                // SAFETY: passed on from the caller.
-                unsafe { normalise::<V>(values, norm, normed) };
-                &*normed
-            }
-            None => values,
-        };
-        let middle = magnitude + 1;
         // SAFETY: passed on from the caller.
-        let largest = unsafe { largest_magnitude::<V>(values) };
-        if largest == 0.0 || !largest.is_finite() {
-            bytes.fill(middle);
-            // What is not finite must be seen in the result, not be lost in a zero.
-            return if largest == 0.0 { 1.0 } else { f32::NAN };
-        }
-        let inverse = f32::from(magnitude) / largest;
-        let rounding = ROUND + f32::from(middle);
-        let whole = values.len() / V::LANES * V::LANES;
-        assert!(bytes.len() >= values.len());
-        for index in (0..whole).step_by(V::LANES) {
-            // SAFETY: a whole vector lies within both.
-            unsafe {
-                let value = V::load(values.as_ptr().add(index)).mul_add(V::splat(inverse), V::splat(rounding));
-                value.store_bytes(bytes.as_mut_ptr().add(index));
+        unsafe {
+            match norm {
+                Some(norm) => {
+                    normalise::<V>(values, norm, normed);
+                    quantise::<V>(normed, magnitude, bytes)
+                }
+                None => quantise::<V>(values, magnitude, bytes),
             }
         }
-        bytes[whole..].fill(middle);
-        for (byte, value) in bytes[whole..].iter_mut().zip(&values[whole..]) {
-            *byte = (value * inverse + rounding).to_bits() as u8;
-        }
-        largest / f32::from(magnitude)
     }
+}
+
+/// Quantises values to bytes around a middle of `magnitude + 1`, and returns what one unit is worth.
+///
+/// # Safety
+/// The CPU has the vector's instructions.
+#[inline(always)]
+pub(crate) unsafe fn quantise<V: Vector>(values: &[f32], magnitude: u8, bytes: &mut [u8]) -> f32 {
+    let middle = magnitude + 1;
+    // SAFETY: passed on from the caller.
+    let largest = unsafe { largest_magnitude::<V>(values) };
+    if largest == 0.0 || !largest.is_finite() {
+        bytes.fill(middle);
+        // What is not finite must be seen in the result, not be lost in a zero.
+        return if largest == 0.0 { 1.0 } else { f32::NAN };
+    }
+    let inverse = f32::from(magnitude) / largest;
+    let rounding = ROUND + f32::from(middle);
+    let whole = values.len() / V::LANES * V::LANES;
+    assert!(bytes.len() >= values.len());
+    for index in (0..whole).step_by(V::LANES) {
+        // SAFETY: a whole vector lies within both.
+        unsafe {
+            let value = V::load(values.as_ptr().add(index)).mul_add(V::splat(inverse), V::splat(rounding));
+            value.store_bytes(bytes.as_mut_ptr().add(index));
+        }
+    }
+    bytes[whole..].fill(middle);
+    for (byte, value) in bytes[whole..].iter_mut().zip(&values[whole..]) {
+        *byte = (value * inverse + rounding).to_bits() as u8;
+    }
+    largest / f32::from(magnitude)
 }
 
 #[cfg(test)]

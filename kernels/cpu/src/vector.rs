@@ -44,15 +44,6 @@ pub trait Vector: Copy {
     /// # Safety
     /// They can be read.
     unsafe fn largest_whole(from: *const i32, count: usize) -> i32;
-    /// Two to the power of each, to within a ten-thousandth; for exponents below 127.
-    ///
-    /// # Safety
-    /// The CPU has the instruction set.
-    #[inline(always)]
-    unsafe fn exp2_roughly(self) -> Self {
-        // SAFETY: passed on from the caller.
-        unsafe { crate::elementwise::exp2(self, false) }
-    }
     /// The largest of what has no sign, where what is not a number is larger than any.
     ///
     /// # Safety
@@ -448,18 +439,6 @@ mod x86 {
                     most = _mm512_max_epi32(most, _mm512_loadu_si512(from.add(index).cast()));
                 }
                 _mm512_reduce_max_epi32(most)
-            }
-        }
-        #[inline(always)]
-        unsafe fn exp2_roughly(self) -> Self {
-            // SAFETY: as above.
-            unsafe {
-                // The part above the next lower whole number; the minimax polynomial of the relative error on 0 to 1.
-                let rest = _mm512_reduce_ps::<_MM_FROUND_TO_NEG_INF>(self.0);
-                let power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.078_024_55), _mm512_set1_ps(0.226_067_18));
-                let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.695_833_5));
-                let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.999_925_25));
-                Self(_mm512_scalef_ps(power, self.0))
             }
         }
         #[inline(always)]

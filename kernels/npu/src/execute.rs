@@ -136,7 +136,7 @@ impl Executor {
         let weights = buffers.floats(norm.weights, 2 * norm.width)?;
         let (scale, shift) = weights.split_at(norm.width);
         grow(&mut self.out, count);
-        layer_norm(&self.a[..count], LayerNorm { scale, shift }, &mut self.out[..count]);
+        layer_norm(&self.pool, &self.a[..count], LayerNorm { scale, shift }, &mut self.out[..count]);
         let values = &self.out[..count];
         if norm.wide {
             let out = buffers.write(norm.out, count * 4)?;

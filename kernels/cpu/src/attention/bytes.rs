@@ -4,14 +4,15 @@
 //! block sums are integers. The weights of the softmax are bytes too, in each block relative to its largest; they are rounded
 //! against a pattern of thresholds, so that many small ones add up to what they are together, and not to nothing.
 
+use super::softmax::{Softmax, WEIGHED, Weighing};
 use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work};
 use crate::Level;
 use crate::dot::{Dot, PANEL, Tile, tile_of};
-use crate::elementwise::{ROUND, add_weighted, exp2, scale};
+use crate::elementwise::{ROUND, exp2, scale};
 use crate::level::per_level;
 use crate::number::{I8, Integer, at_level};
 use crate::packed_float::row_stride;
-use crate::packed_i8::{magnitude, quantise_row};
+use crate::packed_i8::{magnitude, quantise};
 use crate::vector::Vector;
 use crate::words::{bytes_mut, floats, floats_mut, whole, whole_mut};
 
@@ -23,8 +24,6 @@ const GROUP: usize = 4;
 const MOST: f32 = 127.0;
 /// Lanes for the queries of a tile: whole vectors.
 const ROWS: usize = QUERIES.next_multiple_of(16);
-/// Weights are made in vectors of four vectors: so many of the widest.
-const WEIGHED: usize = 64;
 
 /// What of a head lies where.
 ///
@@ -127,12 +126,15 @@ fn units(largest: f32) -> (f32, f32) {
     }
 }
 
-/// Copies a row and fills it up with zeros, so that it is whole vectors.
+/// Where a row's values lie, whole vectors of them: in the row, or where they do not fill its last panel, in a copy that is filled
+/// up with zeros.
 #[inline(always)]
-fn padded<const N: usize>(row: &[f32]) -> [f32; N] {
-    let mut padded = [0.0; N];
-    padded[..row.len()].copy_from_slice(row);
-    padded
+fn whole_row<const N: usize>(row: &[f32], copy: &mut [f32; N]) -> *const f32 {
+    if row.len().is_multiple_of(PANEL) {
+        return row.as_ptr();
+    }
+    copy[..row.len()].copy_from_slice(row);
+    copy.as_ptr()
 }
 
 per_level! {
@@ -144,13 +146,18 @@ per_level! {
         panels[layout.positions / PANEL * PANEL * layout.key..].fill(0);
         let corrections = whole_mut(corrections);
         corrections.fill(0);
-        let row = |position: usize| padded::<MOST_WIDTH>(&source.keys[position * source.stride..][..layout.width]);
+        let mut copy = [0.0; MOST_WIDTH];
+        let mut row = |position: usize| whole_row(&source.keys[position * source.stride..][..layout.width], &mut copy);
         // The softmax does not see what all keys have in common, and without it they need fewer bits.
         let mut mean = [0.0; MOST_WIDTH];
-        // SAFETY: arrays are whole vectors, and the rest is passed on from the caller.
+        // SAFETY: arrays and rows are whole vectors, and the rest is passed on from the caller.
         unsafe {
             for position in 0..layout.positions {
-                add_weighted::<V>(1.0, &row(position)[..columns], &mut mean);
+                let row = row(position);
+                for index in (0..columns).step_by(V::LANES) {
+                    let at = mean.as_mut_ptr().add(index);
+                    V::load(at).add(V::load(row.add(index))).store(at);
+                }
             }
             scale::<V>(&mut mean, 1.0 / layout.positions as f32);
             floats_mut(rest).copy_from_slice(&mean[..columns]);
@@ -160,7 +167,7 @@ per_level! {
                 for position in block.clone() {
                     let row = row(position);
                     for index in (0..columns).step_by(V::LANES) {
-                        let centred = V::load(row.as_ptr().add(index)).sub(V::load(mean.as_ptr().add(index)));
+                        let centred = V::load(row.add(index)).sub(V::load(mean.as_ptr().add(index)));
                         most = most.larger_magnitude(centred);
                     }
                 }
@@ -170,7 +177,7 @@ per_level! {
                     let row = row(position);
                     let mut bytes = [0_u8; MOST_WIDTH];
                     for index in (0..columns).step_by(V::LANES) {
-                        let centred = V::load(row.as_ptr().add(index)).sub(V::load(mean.as_ptr().add(index)));
+                        let centred = V::load(row.add(index)).sub(V::load(mean.as_ptr().add(index)));
                         centred.mul_add(V::splat(units_in_one), V::splat(ROUND)).store_bytes(bytes.as_mut_ptr().add(index));
                     }
                     let mut sum = 0;
@@ -195,20 +202,22 @@ per_level! {
         for column in (0..layout.columns).step_by(PANEL) {
             let panel = &mut panels[column * layout.padded / GROUP..][..PANEL * layout.padded / GROUP];
             let width = PANEL.min(layout.width - column);
-            let row = |position: usize| padded::<PANEL>(&source.values[position * source.stride + column..][..width]);
+            let mut copy = [0.0; PANEL];
+            let mut row =
+                |position: usize| whole_row(&source.values[position * source.stride + column..][..width], &mut copy);
             for first in (0..layout.positions).step_by(BLOCK) {
                 let block = first..layout.positions.min(first + BLOCK);
                 let mut largest = [0.0; PANEL];
                 let mut units_in_one = [0.0; PANEL];
                 let scales = &mut scales[first / BLOCK * layout.sums()..][..layout.sums()];
                 scales[layout.columns..].fill(1.0);
-                // SAFETY: arrays are whole vectors, and the rest is passed on from the caller.
+                // SAFETY: arrays and rows are whole vectors, and the rest is passed on from the caller.
                 unsafe {
                     for position in block.clone() {
                         let row = row(position);
                         for index in (0..PANEL).step_by(V::LANES) {
                             let at = largest.as_mut_ptr().add(index);
-                            V::load(at).larger_magnitude(V::load(row.as_ptr().add(index))).store(at);
+                            V::load(at).larger_magnitude(V::load(row.add(index))).store(at);
                         }
                     }
                     for index in 0..PANEL {
@@ -221,7 +230,7 @@ per_level! {
                             let row = row(position);
                             for index in (0..PANEL).step_by(V::LANES) {
                                 let units_in_one = V::load(units_in_one.as_ptr().add(index));
-                                let value = V::load(row.as_ptr().add(index)).mul_add(units_in_one, V::splat(ROUND));
+                                let value = V::load(row.add(index)).mul_add(units_in_one, V::splat(ROUND));
                                 value.store_bytes(bytes.as_mut_ptr().add(index));
                             }
                         }
@@ -284,17 +293,6 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// What is added to a weight before its fraction is cut off: all sixteenths, in an order that differs much from place to place.
-const THRESHOLDS: [f32; 16] = {
-    let mut thresholds = [0.0; 16];
-    let mut index = 0;
-    while index < 16 {
-        thresholds[index] = ((index as u8).reverse_bits() >> 4) as f32 / 16.0 + 1.0 / 32.0;
-        index += 1;
-    }
-    thresholds
-};
-
 /// What the tile's queries have come to, one lane for each.
 struct Course {
     /// What a unit of a score is worth as an exponent of two, without the unit of the block's keys.
@@ -341,28 +339,6 @@ impl Course {
     }
 }
 
-/// Writes two to the power of `score * factor + offset` as bytes.
-///
-/// # Safety
-/// The CPU has the vector's instructions.
-#[inline(always)]
-unsafe fn weigh<V: Vector>(scores: &[i32], factor: f32, offset: f32, weights: &mut [u8]) {
-    assert!(scores.len().is_multiple_of(WEIGHED) && weights.len() >= scores.len());
-    // SAFETY: scores are a multiple of four vectors, and there are as many weights; thresholds are a multiple of a vector.
-    unsafe {
-        let (factor, offset) = (V::splat(factor), V::splat(offset));
-        for index in (0..scores.len()).step_by(4 * V::LANES) {
-            let mut four = [offset; 4];
-            for (part, weight) in four.iter_mut().enumerate() {
-                let score = V::load_whole(scores.as_ptr().add(index + part * V::LANES));
-                let threshold = V::load(THRESHOLDS.as_ptr().add(part * V::LANES % THRESHOLDS.len()));
-                *weight = score.mul_add(factor, offset).exp2_roughly().add(threshold);
-            }
-            V::store_whole_bytes(four, weights.as_mut_ptr().add(index));
-        }
-    }
-}
-
 /// # Safety
 /// The CPU has the level, and no other thread writes these rows and columns of `out`.
 pub(super) unsafe fn attend(level: Level, work: &mut Work<'_>) {
@@ -384,6 +360,8 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
     // Powers of two are cheaper than those of e.
     let factor = std::f32::consts::LOG2_E / (layout.width as f32).sqrt();
     let largest_weight = 2.0 * f32::from(magnitude) + 1.0;
+    // Bits of the largest score beyond fourteen: then the difference of two fits sixteen with its sign.
+    let beyond = (u32::BITS - (layout.width as u32 * 127 * 127).leading_zeros()).saturating_sub(14);
     let zeros = [0; PANEL];
     for first in rows.clone().step_by(D::ROWS) {
         let count = D::ROWS.min(rows.end - first);
@@ -391,7 +369,8 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
         for (index, words) in scratch.queries.chunks_exact_mut(scratch.query_stride).enumerate().take(count) {
             let query = &queries.row(first + index, at + layout.width)[at..];
             let bytes = &mut bytes_mut(words)[..layout.key * GROUP];
-            course.factors[index] = factor * quantise_row(query, None, &mut [], magnitude, bytes);
+            // SAFETY: passed on from the caller.
+            course.factors[index] = factor * unsafe { quantise::<D::Floats>(query, magnitude, bytes) };
         }
         scratch.sums.fill(0.0);
         for (block, start) in (0..layout.positions).step_by(BLOCK).enumerate() {
@@ -419,18 +398,24 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
             let mut largest = [0; ROWS];
             for (index, largest) in largest.iter_mut().enumerate().take(count) {
                 let scores = &mut scratch.scores[index * BLOCK..][..weighed];
-                // What is not there has the weight zero.
-                scores[valid..].fill(i32::MIN);
+                if valid < weighed {
+                    scores[valid..].fill(i32::MIN);
+                }
                 // SAFETY: passed on from the caller, with whole vectors.
-                *largest = unsafe { D::Floats::largest_whole(scores.as_ptr(), weighed) };
+                *largest = unsafe { D::Floats::largest(scores.as_mut_ptr(), weighed, beyond) };
             }
             // SAFETY: passed on from the caller.
             let step = unsafe { course.step::<D::Floats>(&largest, keys.units[block], largest_weight) };
-            for index in 0..count {
+            for (index, largest) in largest.into_iter().enumerate().take(count) {
                 let scores = &scratch.scores[index * BLOCK..][..weighed];
-                let weights = &mut scratch.weights[index * scratch.weight_stride..][..BLOCK / GROUP];
+                let weights = bytes_mut(&mut scratch.weights[index * scratch.weight_stride..][..BLOCK / GROUP]);
+                let weighing = Weighing { factor: step.factors[index], offset: step.offsets[index], largest, beyond };
                 // SAFETY: passed on from the caller.
-                unsafe { weigh::<D::Floats>(scores, step.factors[index], step.offsets[index], bytes_mut(weights)) };
+                unsafe { D::Floats::weigh(scores.as_ptr(), weighed, &weighing, weights.as_mut_ptr()) };
+                // What is not there has no weight.
+                if valid < weighed {
+                    weights[valid..weighed].fill(0);
+                }
             }
             for column in (0..layout.columns).step_by(PANEL) {
                 let panel = &panels[(column * layout.padded + start * PANEL) / GROUP..][..PANEL * padded / GROUP];

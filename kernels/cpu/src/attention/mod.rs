@@ -4,6 +4,7 @@
 mod bytes;
 mod cached;
 mod floats;
+mod softmax;
 
 use std::ops::Range;
 
@@ -13,6 +14,7 @@ use crate::words::{Words, Workspace};
 use crate::{Level, ThreadPool};
 
 pub use cached::{Cached, attend_cached};
+pub use softmax::Softmax;
 
 /// Most queries that a kernel takes at a time.
 const QUERIES: usize = 12;
