@@ -494,17 +494,17 @@ def main():
     # Once each for the files that are written then, ours first, whose model whisper.cpp reads: neither time nor memory of that count.
     for name in (OURS, *ENGINES):
         Engine(name, arguments).close()
-    ours, *others = processes = [Engine(name, arguments) for name in (OURS, *ENGINES)]
-    ours.run()
-    for process in others:
+    processes = []
+    for name in (OURS, *ENGINES):
+        process = Engine(name, arguments)
+        # The first turn waits for loading, which is measured, so that nobody else loads meanwhile; it does not count.
         process.run()
-    # The first turn waits for loading; it does not count.
-    for process in processes:
         process.times.clear()
+        processes.append(process)
     for _ in range(arguments.rounds):
         for process in processes:
             process.run()
-            if process is ours:
+            if process.name == OURS:
                 process.run("short")
     for _ in range(arguments.many_rounds):
         for process in processes:
