@@ -1,5 +1,6 @@
-//! What the silicon allows: sums of products in registers, without memory.
+//! What the silicon allows: sums of products in registers, without memory, and reading without sums of products.
 
+use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -80,17 +81,56 @@ fn best(threads: usize, operations_of_a_round: usize, work: impl Fn() + Sync) ->
     (threads * operations_of_a_round * ROUNDS) as f64 / seconds / 1e9
 }
 
+/// Milliseconds in which so many threads together read so many bytes once, at best: what a token takes at least, that every weight
+/// is read for.
+pub fn reading_ms(threads: usize, bytes: usize) -> f64 {
+    let memory = vec![1_u64; bytes / size_of::<u64>()];
+    let part = memory.len().div_ceil(threads).max(1);
+    let barrier = Barrier::new(threads);
+    let slowest = std::thread::scope(|scope| {
+        let running: Vec<_> = memory
+            .chunks(part)
+            .map(|part| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    let mut least = f64::INFINITY;
+                    barrier.wait();
+                    let began = Instant::now();
+                    while began.elapsed() < 4 * PATIENCE {
+                        let start = Instant::now();
+                        black_box(sums(part));
+                        least = least.min(start.elapsed().as_secs_f64());
+                    }
+                    least
+                })
+            })
+            .collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).fold(0.0, f64::max)
+    });
+    slowest * 1e3
+}
+
+/// Sums that a compiler can turn into vectors, so that nothing but reading takes time.
+fn sums(memory: &[u64]) -> [u64; 32] {
+    let mut sums = [0_u64; 32];
+    for line in memory.as_chunks().0 {
+        let line: &[u64; 32] = line;
+        for (sum, value) in sums.iter_mut().zip(line) {
+            *sum ^= value;
+        }
+    }
+    sums
+}
+
 /// Sums that do not wait for each other.
 #[cfg(target_arch = "x86_64")]
 const CHAINS: usize = 12;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::{CHAINS, black_box};
     use std::arch::asm;
     use std::arch::x86_64::*;
-    use std::hint::black_box;
-
-    use super::CHAINS;
 
     macro_rules! chains {
         ($name:ident, $features:literal, $zero:expr, |$sum:ident, $one:ident| $step:expr) => {

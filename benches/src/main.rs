@@ -66,6 +66,9 @@ struct Line {
     stages: Stages,
     encoder_gops: f64,
     encoder_fraction_of_ceiling: f64,
+    /// Milliseconds in which the decoder's weights are read once.
+    reading_ms: f64,
+    token_fraction_of_reading: f64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -75,10 +78,10 @@ fn main() -> anyhow::Result<()> {
         let path = model::random(&arguments.cache, name)?;
         for precision in &arguments.precisions {
             for threads in &arguments.threads {
-                let kind = match precision {
-                    Number::F32 => Precision::F32,
-                    Number::Bf16 => Precision::Bf16,
-                    Number::Int8 => Precision::Int8,
+                let (kind, weight_bytes) = match precision {
+                    Number::F32 => (Precision::F32, 4),
+                    Number::Bf16 => (Precision::Bf16, 2),
+                    Number::Int8 => (Precision::Int8, 1),
                 };
                 let ceiling = ceiling::measure(threads.get());
                 let plan = stages::Plan {
@@ -94,6 +97,7 @@ fn main() -> anyhow::Result<()> {
                     Number::Bf16 => ceiling.bf16,
                     Number::Int8 => ceiling.int8,
                 };
+                let reading_ms = ceiling::reading_ms(threads.get(), weight_bytes * stages.decoder_weights);
                 let line = Line {
                     model: name.clone(),
                     precision: *precision,
@@ -101,6 +105,8 @@ fn main() -> anyhow::Result<()> {
                     ceiling,
                     encoder_gops,
                     encoder_fraction_of_ceiling: if most > 0.0 { encoder_gops / most } else { 0.0 },
+                    reading_ms,
+                    token_fraction_of_reading: reading_ms / stages.token.min,
                     stages,
                 };
                 if !arguments.json && !arguments.takes_turns {
@@ -122,9 +128,10 @@ fn print(line: &Line, first: bool) {
         println!(
             "Load: packed before, from files that the system keeps in memory; first: from its start to the first token."
         );
-        println!("GOP/s and fraction of the ceiling from the minimum of the encoder.");
+        println!("Ceilings in GOP/s, measured in registers; GOP/s and their fraction from the minimum of the encoder.");
+        println!("Read: the decoder's weights once, and nothing else; its fraction of the minimum of a token.");
         println!(
-            "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9} {:>15} {:>15} {:>17} {:>5} {:>6} {:>7} {:>6} {:>8}",
+            "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9} {:>15} {:>15} {:>17} {:>5} {:>6} {:>7} {:>6} {:>5} {:>5} {:>5} {:>6} {:>8}",
             "model",
             "",
             "th",
@@ -138,12 +145,16 @@ fn print(line: &Line, first: bool) {
             "first",
             "GOP/s",
             "of max",
-            "max int8"
+            "int8",
+            "bf16",
+            "f32",
+            "read",
+            "of token"
         );
     }
     let stages = &line.stages;
     println!(
-        "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9.1} {:>15} {:>15} {:>17} {:>5.0} {:>6.0} {:>7.0} {:>5.0}% {:>8.0}",
+        "{:<9} {:<5} {:>2}  {:>15} {:>17} {:>9.1} {:>15} {:>15} {:>17} {:>5.0} {:>6.0} {:>7.0} {:>5.0}% {:>5.0} {:>5.0} {:>5.0} {:>6.2} {:>7.0}%",
         line.model,
         format!("{:?}", line.precision).to_lowercase(),
         line.threads,
@@ -158,5 +169,9 @@ fn print(line: &Line, first: bool) {
         line.encoder_gops,
         100.0 * line.encoder_fraction_of_ceiling,
         line.ceiling.int8,
+        line.ceiling.bf16,
+        line.ceiling.f32,
+        line.reading_ms,
+        100.0 * line.token_fraction_of_reading,
     );
 }

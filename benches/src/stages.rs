@@ -75,6 +75,8 @@ pub struct Stages {
     pub first_token_ms: f64,
     /// Operations of the encoder; a multiplication and an addition are two.
     pub encoder_operations: f64,
+    /// Weights that the decoder reads for every token.
+    pub decoder_weights: usize,
 }
 
 /// Measures a model, by way of packed weights in `cache`.
@@ -116,6 +118,7 @@ pub fn measure(
         load_ms,
         first_token_ms,
         encoder_operations: encoder_operations(weights.dims(), positions),
+        decoder_weights: decoder_weights(weights.dims()),
     })
 }
 
@@ -279,4 +282,10 @@ fn encoder_operations(dims: &Dims, positions: usize) -> f64 {
     let attention = 2.0 * positions * positions * width;
     let convolution = 2.0 * positions * 3.0 * dims.n_mels as f64 * width + positions * 3.0 * width * width;
     2.0 * (dims.n_audio_layer as f64 * (linear + attention) + convolution)
+}
+
+/// The matrices of the layers, without those of the window's keys and values, and that of the words.
+fn decoder_weights(dims: &Dims) -> usize {
+    let width = dims.n_text_state;
+    dims.n_text_layer * 14 * width * width + dims.n_vocab * width
 }

@@ -9,6 +9,7 @@ pub(super) const WEIGHED: usize = 64;
 /// How the scores of one query on one block become weights: `2^(score * factor + offset)`, whose largest is that of the largest
 /// score.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX-512 asks for all of it"))]
 pub struct Weighing {
     pub(super) factor: f32,
     pub(super) offset: f32,
