@@ -5,7 +5,7 @@
 //! against a pattern of thresholds, so that many small ones add up to what they are together, and not to nothing.
 
 use super::softmax::{Softmax, WEIGHED, Weighing};
-use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work};
+use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work, score};
 use crate::Level;
 use crate::dot::{Dot, PANEL, Tile, tile_of};
 use crate::elementwise::{ROUND, exp2, scale};
@@ -377,23 +377,18 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
             let valid = BLOCK.min(layout.positions - start);
             let padded = valid.next_multiple_of(PANEL);
             let weighed = valid.next_multiple_of(WEIGHED);
-            for key in (0..padded).step_by(PANEL) {
-                let panel = &keys.panels[(start + key) * layout.key..][..PANEL * layout.key];
-                let corrections = &keys.corrections[start + key..][..PANEL];
-                // SAFETY: the scratch holds that many queries and scores, the panel is whole.
-                unsafe {
-                    let tile = Tile {
-                        rows: scratch.queries.as_ptr(),
-                        row_stride: scratch.query_stride,
-                        words: layout.key,
-                        panel: panel.as_ptr(),
-                        start: corrections.as_ptr(),
-                        start_stride: 0,
-                        out: scratch.scores[key..].as_mut_ptr(),
-                        out_stride: BLOCK,
-                    };
-                    tile_of::<D>(count, tile);
-                }
+            let panels_of_keys = &keys.panels[start * layout.key..][..padded * layout.key];
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let queries = (&*scratch.queries, scratch.query_stride);
+                score::<D>(
+                    count,
+                    queries,
+                    layout.key,
+                    panels_of_keys,
+                    &keys.corrections[start..],
+                    (&mut *scratch.scores, BLOCK),
+                );
             }
             let mut largest = [0; ROWS];
             for (index, largest) in largest.iter_mut().enumerate().take(count) {

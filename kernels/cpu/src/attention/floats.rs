@@ -1,6 +1,6 @@
 //! Keys, values and softmax in floating-point numbers.
 
-use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work};
+use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work, score};
 use crate::Level;
 use crate::dot::{Dot, PANEL, Tile, tile_of};
 use crate::elementwise::{exp2, largest, scale};
@@ -171,7 +171,7 @@ unsafe fn attend_task<E: Float, D: Dot<Sum = f32>>(work: &mut Work<'_>) {
     let scratch = &mut Scratch::new(work.scratch, layout);
     // Powers of two are cheaper than those of e.
     let factor = std::f32::consts::LOG2_E / (layout.width as f32).sqrt();
-    let zeros = [0.0; PANEL];
+    let zeros = [0.0; KEYS];
     for first in rows.clone().step_by(D::ROWS) {
         let count = D::ROWS.min(rows.end - first);
         for (index, words) in scratch.queries.chunks_exact_mut(scratch.query_stride).enumerate().take(count) {
@@ -183,22 +183,11 @@ unsafe fn attend_task<E: Float, D: Dot<Sum = f32>>(work: &mut Work<'_>) {
         for start in (0..layout.positions).step_by(KEYS) {
             let valid = KEYS.min(layout.positions - start);
             let padded = valid.next_multiple_of(PANEL);
-            for key in (0..padded).step_by(PANEL) {
-                let panel = &keys[(start + key) * layout.key..][..PANEL * layout.key];
-                // SAFETY: the scratch holds that many queries and scores, the panel is whole.
-                unsafe {
-                    let tile = Tile {
-                        rows: scratch.queries.as_ptr(),
-                        row_stride: scratch.query_stride,
-                        words: layout.key,
-                        panel: panel.as_ptr(),
-                        start: zeros.as_ptr(),
-                        start_stride: 0,
-                        out: scratch.scores[key..].as_mut_ptr(),
-                        out_stride: KEYS,
-                    };
-                    tile_of::<D>(count, tile);
-                }
+            let panels = &keys[start * layout.key..][..padded * layout.key];
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let queries = (&*scratch.queries, scratch.query_stride);
+                score::<D>(count, queries, layout.key, panels, &zeros, (&mut *scratch.scores, KEYS));
             }
             for index in 0..count {
                 let row = &mut scratch.scores[index * KEYS..][..padded];

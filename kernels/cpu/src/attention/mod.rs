@@ -8,6 +8,7 @@ mod softmax;
 
 use std::ops::Range;
 
+use crate::dot::{Dot, PANEL, Tile, tile_of};
 use crate::matrix::{Activations, Out};
 use crate::number::{Bf16, F32};
 use crate::words::{Words, Workspace};
@@ -195,6 +196,43 @@ impl KeyValues {
             }
             let products = query[head * self.width..].iter().zip(&*key).map(|(query, key)| query * key);
             *score = scale * products.sum::<f32>();
+        }
+    }
+}
+
+/// Scores of a tile of queries on whole panels of keys: `scores = starts + queries x keys`.
+///
+/// *Shape*: `queries` `[count, words]` and `scores` `[count, keys]`, each with the distance of its rows; `panels` `[words, 32]`, one
+/// after the other; `starts` `[keys]`.
+///
+/// # Safety
+/// The CPU has the instructions of `D`.
+#[inline(always)]
+unsafe fn score<D: Dot>(
+    count: usize,
+    (queries, query_stride): (&[u32], usize),
+    words: usize,
+    panels: &[u32],
+    starts: &[D::Sum],
+    (scores, score_stride): (&mut [D::Sum], usize),
+) {
+    let keys = panels.len() / words.max(1);
+    assert!(count > 0 && queries.len() >= (count - 1) * query_stride + words);
+    assert!(starts.len() >= keys && keys.is_multiple_of(PANEL) && scores.len() >= (count - 1) * score_stride + keys);
+    for (panel, key) in panels.chunks_exact(PANEL * words).zip((0..).step_by(PANEL)) {
+        // SAFETY: the slices hold that many queries, starts and scores, and the panel is whole.
+        unsafe {
+            let tile = Tile {
+                rows: queries.as_ptr(),
+                row_stride: query_stride,
+                words,
+                panel: panel.as_ptr(),
+                start: starts[key..].as_ptr(),
+                start_stride: 0,
+                out: scores[key..].as_mut_ptr(),
+                out_stride: score_stride,
+            };
+            tile_of::<D>(count, tile);
         }
     }
 }
