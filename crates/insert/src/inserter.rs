@@ -115,6 +115,17 @@ impl Inserter {
         Ok(())
     }
 
+    /// Gets ready for texts by this way. The desktop may ask the user whether it is allowed.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn prepare(&mut self, way: WayName) -> Result<(), InsertError> {
+        if !self.open.contains_key(&way) {
+            self.open.insert(way, self.open(way, true)?);
+        }
+        Ok(())
+    }
+
     /// All ways, in the order in which they are tried.
     pub fn ways(&self) -> &[WayName] {
         &self.order

@@ -33,7 +33,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 </busconfig>"#;
 
 /// What the driver is asked to start.
-type Capabilities = serde_json::Map<String, serde_json::Value>;
+pub type Capabilities = serde_json::Map<String, serde_json::Value>;
 
 /// The window and all that it stands on.
 pub struct Stage {
@@ -124,11 +124,7 @@ impl Stage {
 
         let manager = Program::start(Command::new("openbox").envs(environment.clone()));
 
-        let app = app();
-        let options = json!({ "binary": app, "args": setting.arguments });
-        let capabilities = [("browserName", json!("wry")), ("webkitgtk:browserOptions", options)];
-        let capabilities: Capabilities =
-            capabilities.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let capabilities = capabilities(&setting.arguments);
         let (driver, page) = start_app(&environment, &capabilities).await;
         Some(Self {
             page,
@@ -326,11 +322,18 @@ fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector 
     hyper_util::client::legacy::connect::HttpConnector::new()
 }
 
+/// What the driver is to start: the app, with these arguments.
+pub fn capabilities(arguments: &[&str]) -> Capabilities {
+    let options = json!({ "binary": app(), "args": arguments });
+    let capabilities = [("browserName", json!("wry")), ("webkitgtk:browserOptions", options)];
+    capabilities.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Starts the app under a driver.
 ///
 /// # Panics
 /// It cannot be driven.
-async fn start_app(environment: &[(&'static str, String)], capabilities: &Capabilities) -> (Program, Client) {
+pub async fn start_app(environment: &[(&'static str, String)], capabilities: &Capabilities) -> (Program, Client) {
     for attempt in 1..=ATTEMPTS {
         let (driver, address) = start_driver(environment);
         let mut builder = ClientBuilder::new(hyper_util_connector());
