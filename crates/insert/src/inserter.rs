@@ -67,7 +67,7 @@ impl Inserter {
     pub fn new(desktop: Desktop, manner: Manner) -> Self {
         let mut others: Vec<_> = WayName::ALL.iter().copied().filter(|&way| Some(way) != manner.first).collect();
         if desktop.is_plasma() {
-            // Its portal takes a character that is on no layout, and types nothing.
+            // Its portal presses the key that has the character on some layout, which need not be the one in use.
             others.sort_by_key(|&way| way == WayName::Portal);
         }
         let order = manner.first.into_iter().chain(others).collect();
@@ -206,5 +206,22 @@ impl Inserter {
     fn wayland(&self) -> Result<&std::path::Path, InsertError> {
         let wayland = self.desktop.wayland.as_deref().filter(|_| self.desktop.is_wayland);
         wayland.ok_or(InsertError::NotHere { needs: "a session on Wayland" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Desktop, Inserter, Manner, WayName};
+
+    #[test]
+    fn what_was_chosen_comes_first_and_plasmas_portal_last() {
+        let order = |name: &str, first| {
+            let desktop = Desktop { name: name.to_owned(), is_wayland: true, ..Desktop::default() };
+            Inserter::new(desktop, Manner { first, ..Manner::default() }).ways().to_vec()
+        };
+        assert_eq!(order("ubuntu:GNOME", None), WayName::ALL);
+        assert_eq!(order("KDE", None).last(), Some(&WayName::Portal));
+        assert_eq!(order("KDE", Some(WayName::Portal))[..2], [WayName::Portal, WayName::VirtualKeyboard]);
+        assert_eq!(order("sway", Some(WayName::Ydotool)).len(), WayName::ALL.len());
     }
 }
