@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn powers_of_two_are_near_the_libraries() {
-        for step in -12_600..12_700 {
+        for step in (-12_600..12_700).step_by(if cfg!(miri) { 997 } else { 1 }) {
             let x = step as f32 / 100.0 + 0.001_3;
             let theirs = f64::from(x).exp2() as f32;
             for (precise, tolerance) in [(true, 3.5e-7), (false, 1e-4)] {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 /// How often a thread looks for work, or for the end of work, before it sleeps: some tens of microseconds, which is less than
 /// waking costs twice, and the time between two products of a decoder.
-const LOOKS: u32 = 2_000;
+const LOOKS: u32 = if cfg!(miri) { 10 } else { 2_000 };
 
 /// Threads that wait for work. A job is a number of tasks; whoever is free takes the next, the caller among them.
 ///
@@ -328,10 +328,11 @@ mod tests {
     fn jobs_side_by_side_all_finish() {
         let pool = pool(3);
         let total = AtomicU32::new(0);
+        let rounds = if cfg!(miri) { 10 } else { 200 };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..200 {
+                    for _ in 0..rounds {
                         pool.run(5, |_, _| {
                             total.fetch_add(1, Ordering::Relaxed);
                         });
@@ -339,7 +340,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(total.load(Ordering::Relaxed), 4 * 200 * 5);
+        assert_eq!(total.load(Ordering::Relaxed), 4 * rounds * 5);
     }
 
     #[test]
