@@ -18,6 +18,8 @@ const CHUNK_HEAD_BYTES: usize = 4 + 4 + 4;
 /// Half a second at 16 kHz.
 pub(crate) const MOST_SAMPLES: usize = 8_000;
 pub(crate) const MOST_BYTES: usize = CHUNK_HEAD_BYTES + MOST_SAMPLES * size_of::<i16>();
+/// What a reader holds: the chunk that it looks for, wherever that begins, and more, so that it reads seldom.
+const ROOM_BYTES: usize = 4 * MOST_BYTES;
 
 /// What a journal says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,16 @@ pub(crate) fn encode_chunk(seed: u32, sequence: u32, samples: impl ExactSizeIter
     out[8..CHUNK_HEAD_BYTES].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// The chunk with which these bytes begin: its number and its sound.
+fn decode_chunk(seed: u32, bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let length = u32_at(bytes, 0) as usize;
+    if length == 0 || length > MOST_SAMPLES {
+        return None;
+    }
+    let sound = bytes.get(CHUNK_HEAD_BYTES..CHUNK_HEAD_BYTES + length * size_of::<i16>())?;
+    (chunk_sum(seed, &bytes[..8], sound) == u32_at(bytes, 8)).then(|| (u32_at(bytes, 4), sound))
+}
+
 fn chunk_sum(seed: u32, head: &[u8], sound: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&seed.to_le_bytes());
@@ -102,17 +114,22 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
 }
 
-/// Gives the sound of a journal from front to back, as far as it is whole. At most a chunk of it is in memory.
+/// Gives the sound of a journal from front to back. What is not as it was written is passed over: the sound behind it is found
+/// again by the checksums. At most a few chunks are in memory.
 #[derive(Debug)]
 pub struct Reader<R> {
     source: R,
     head: Head,
     seed: u32,
+    /// The least number that the next chunk can have.
     sequence: u32,
     good_bytes: u64,
+    /// What was read of the source and not used; it begins at `at`, which in the file is `position`.
     buffer: Vec<u8>,
-    samples: Vec<i16>,
+    at: usize,
+    position: u64,
     ended: bool,
+    samples: Vec<i16>,
 }
 
 impl<R: Read> Reader<R> {
@@ -133,9 +150,11 @@ impl<R: Read> Reader<R> {
             seed,
             sequence: 0,
             good_bytes: HEAD_BYTES as u64,
-            buffer: Vec::new(),
-            samples: Vec::new(),
+            buffer: Vec::with_capacity(ROOM_BYTES),
+            at: 0,
+            position: HEAD_BYTES as u64,
             ended: false,
+            samples: Vec::new(),
         })
     }
 
@@ -144,30 +163,41 @@ impl<R: Read> Reader<R> {
         self.head
     }
 
-    /// Bytes of the file that are whole, up to what was read so far.
+    /// Where the last whole chunk ends that was read so far, in bytes from the file's beginning.
     pub fn good_bytes(&self) -> u64 {
         self.good_bytes
     }
 
-    /// The next stretch of sound; nothing at the end, or where the file is not as it was written.
+    /// The next stretch of sound; nothing at the end.
     ///
     /// # Errors
     /// [`ReadError::Io`].
     pub fn next_chunk(&mut self) -> Result<Option<&[i16]>, ReadError> {
-        if self.ended {
-            return Ok(None);
-        }
-        match self.read_chunk() {
-            Ok(true) => Ok(Some(&self.samples)),
-            Ok(false) => {
-                self.ended = true;
-                Ok(None)
+        loop {
+            if self.buffer.len() - self.at < MOST_BYTES && !self.ended {
+                self.fill()?;
             }
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                self.ended = true;
-                Ok(None)
+            let rest = &self.buffer[self.at..];
+            if rest.len() < CHUNK_HEAD_BYTES {
+                return Ok(None);
             }
-            Err(error) => Err(ReadError::Io(error)),
+            let taken = match decode_chunk(self.seed, rest) {
+                // A chunk that comes a second time, or too late, is what a disk has mixed up.
+                Some((sequence, sound)) if sequence >= self.sequence => {
+                    self.samples.clear();
+                    self.samples.extend(sound.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)));
+                    self.sequence = sequence.saturating_add(1);
+                    let taken = CHUNK_HEAD_BYTES + sound.len();
+                    self.good_bytes = self.position + taken as u64;
+                    taken
+                }
+                _ => 1,
+            };
+            self.at += taken;
+            self.position += taken as u64;
+            if taken > 1 {
+                return Ok(Some(&self.samples));
+            }
         }
     }
 
@@ -183,24 +213,13 @@ impl<R: Read> Reader<R> {
         Ok(all)
     }
 
-    /// Whether there was a whole chunk.
-    fn read_chunk(&mut self) -> std::io::Result<bool> {
-        let mut head = [0; CHUNK_HEAD_BYTES];
-        self.source.read_exact(&mut head)?;
-        let length = u32_at(&head, 0) as usize;
-        if length == 0 || length > MOST_SAMPLES || u32_at(&head, 4) != self.sequence {
-            return Ok(false);
-        }
-        self.buffer.resize(length * size_of::<i16>(), 0);
-        self.source.read_exact(&mut self.buffer)?;
-        if chunk_sum(self.seed, &head[..8], &self.buffer) != u32_at(&head, 8) {
-            return Ok(false);
-        }
-        self.samples.clear();
-        self.samples.extend(self.buffer.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
-        self.sequence = self.sequence.wrapping_add(1);
-        self.good_bytes += (CHUNK_HEAD_BYTES + self.buffer.len()) as u64;
-        Ok(true)
+    /// Reads on until there is room for no more.
+    fn fill(&mut self) -> std::io::Result<()> {
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        let room = (ROOM_BYTES - self.buffer.len()) as u64;
+        self.ended = (&mut self.source).take(room).read_to_end(&mut self.buffer)? < room as usize;
+        Ok(())
     }
 }
 
@@ -264,15 +283,40 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_costs_its_chunk_and_what_follows(chunks in chunks(), bit in any::<prop::sample::Index>()) {
+        fn damage_costs_the_chunks_it_hits_and_no_other(
+            chunks in chunks(),
+            first in any::<prop::sample::Index>(),
+            damage in prop::collection::vec(1_u8.., 1..200),
+        ) {
             let mut bytes = journal(&chunks);
-            let bit = bit.index(bytes.len() * 8);
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            if let Ok(samples) = read(&bytes) {
-                let all = chunks.concat();
-                prop_assert!(samples.len() < all.len());
-                prop_assert_eq!(&samples, &all[..samples.len()]);
+            let first = first.index(bytes.len());
+            bytes[first..].iter_mut().zip(&damage).for_each(|(byte, damage)| *byte ^= damage);
+            let hit = first..first + damage.len();
+            let mut end = HEAD_BYTES;
+            let whole = chunks.iter().filter(|chunk| {
+                let start = end;
+                end += CHUNK_HEAD_BYTES + 2 * chunk.len();
+                end <= hit.start || start >= hit.end
+            });
+            match read(&bytes) {
+                Ok(samples) => prop_assert_eq!(samples, whole.flatten().copied().collect::<Vec<_>>()),
+                Err(_) => prop_assert!(first < HEAD_BYTES),
             }
+        }
+
+        #[test]
+        fn bytes_that_were_lost_or_came_in_between_cost_one_chunk(
+            chunks in chunks(),
+            at in any::<prop::sample::Index>(),
+            lost in 0_usize..40,
+            came in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = journal(&chunks);
+            let at = HEAD_BYTES + at.index(bytes.len() - HEAD_BYTES + 1);
+            let end = (at + lost).min(bytes.len());
+            let cost = chunks.iter().map(Vec::len).max().unwrap_or(0).max(1) * (2 + lost);
+            bytes.splice(at..end, came);
+            prop_assert!(read(&bytes).unwrap().len() + cost >= chunks.concat().len());
         }
 
         #[test]
@@ -282,6 +326,25 @@ mod tests {
             after_a_head.extend(&bytes);
             prop_assert_eq!(read(&after_a_head).unwrap(), Vec::<i16>::new());
         }
+    }
+
+    #[test]
+    fn a_sector_that_was_lost_in_a_long_journal_costs_one_chunk() {
+        let chunks: Vec<Vec<i16>> = (0..40).map(|chunk| vec![chunk; MOST_SAMPLES]).collect();
+        let mut bytes = journal(&chunks);
+        let sector = HEAD_BYTES + 17 * MOST_BYTES + 4_096;
+        bytes[sector..sector + 4_096].fill(0);
+        let expected: Vec<i16> = (0..40).filter(|chunk| *chunk != 17).flat_map(|chunk| [chunk; MOST_SAMPLES]).collect();
+        let mut reader = Reader::new(&bytes[..]).unwrap();
+        assert!(reader.read_to_end().unwrap() == expected);
+        assert_eq!(reader.good_bytes(), bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_chunk_that_is_there_twice_is_heard_once() {
+        let bytes = journal(&[vec![1, 2], vec![3, 4]]);
+        let again = [&bytes[..], &bytes[HEAD_BYTES..]].concat();
+        assert_eq!(read(&again).unwrap(), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The journal: what a dictation's microphone hears, on the disk within a second, whatever becomes of the program.
 //!
 //! A [`Recorder`] takes samples without waiting, and a thread of its own appends them to one file for each dictation. A
-//! [`Reader`] gives back what such a file holds, up to the first byte that is not as it was written. Nothing here knows
+//! [`Reader`] gives back what such a file holds, and passes over what is not as it was written. Nothing here knows
 //! what speech is.
 //!
 //! *Units*: samples are 16 bits wide, one channel.
