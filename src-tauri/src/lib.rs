@@ -125,7 +125,8 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             }));
             for window in &app.config().app.windows {
                 let builder = WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background);
-                builder.data_directory(windows::page_folder(app.handle())).build()?;
+                let window = builder.data_directory(windows::page_folder(app.handle())).build()?;
+                windows::revive(&window)?;
             }
             for request in requests {
                 obey(app.handle(), request);

@@ -41,6 +41,7 @@ fn make(app: &AppHandle) -> Result<(), tauri::Error> {
         .visible(false)
         .data_directory(super::page_folder(app))
         .build()?;
+    super::revive(&window)?;
     let gtk = window.gtk_window()?;
     gtk.set_accept_focus(false);
     gtk.set_focus_on_map(false);
