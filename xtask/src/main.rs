@@ -11,6 +11,7 @@ mod process;
 mod run;
 mod screenshots;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod virtual_npu;
@@ -61,6 +62,8 @@ enum Task {
     Package(package::Options),
     /// Feeds hostile bytes to everything that reads bytes. Needs a nightly compiler.
     Fuzz(fuzz::Options),
+    /// Lets the app do everything at once while things go wrong by chance: no word may be lost.
+    Soak(soak::Options),
     /// Prints how long the NPU is predicted to take for each Whisper size.
     NpuModel,
     /// Runs a command on a virtual NPU, beneath the real XRT.
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Task::Load(options) => load::run(&options),
         Task::Package(options) => package::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::NpuModel => npu_model::run(),
         Task::VirtualNpu { command } => virtual_npu::run(&command),
         Task::Xrt => xrt::run(),

@@ -1,6 +1,7 @@
 //! The real app in a real window: pressed, spoken to, dropped on, and read by WebDriver.
 
 mod drag;
+mod faults;
 mod figures;
 mod files;
 mod hands_free;
@@ -11,6 +12,7 @@ mod network;
 mod overlay;
 mod screen;
 mod settings;
+mod soak;
 mod stage;
 mod surroundings;
 mod tray;

@@ -39,17 +39,37 @@ pub type Capabilities = serde_json::Map<String, serde_json::Value>;
 pub struct Stage {
     /// Drives the window.
     pub page: Client,
+    capabilities: Capabilities,
+    // In the order in which they have to end.
+    driver: Option<Program>,
+    scene: Scene,
+}
+
+/// What the app stands on: a display, a window manager, a message bus, a microphone and a home.
+pub struct Scene {
     /// What the app listens to.
     pub microphone: VirtualMicrophone,
     /// Files of the test.
     pub folder: TempDir,
     environment: Vec<(&'static str, String)>,
-    capabilities: Capabilities,
     // In the order in which they have to end.
-    driver: Option<Program>,
     _manager: Program,
     _bus: Program,
     _display: Program,
+}
+
+impl std::ops::Deref for Stage {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+impl std::ops::DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut Scene {
+        &mut self.scene
+    }
 }
 
 /// How the app is started.
@@ -73,70 +93,14 @@ impl Stage {
     /// # Panics
     /// Something is there but does not work.
     pub async fn open(setting: Setting<'_>) -> Option<Self> {
-        let needed = ["Xvfb", "WebKitWebDriver", "dbus-daemon", "openbox", "setpriv", "unshare"];
-        if !needed.into_iter().all(found) {
+        if !["WebKitWebDriver", "unshare"].into_iter().all(found) {
             return None;
         }
-        let mut microphone = VirtualMicrophone::start()?;
-        if setting.deaf {
-            microphone.unplug();
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let home = folder.path().display().to_string();
-        let mut environment = vec![
-            ("PATH", std::env::var("PATH").unwrap_or_default()),
-            ("LANG", "C.UTF-8".to_owned()),
-            ("HOME", home.clone()),
-            ("XDG_RUNTIME_DIR", home.clone()),
-            ("XDG_DATA_HOME", format!("{home}/data")),
-            ("XDG_CONFIG_HOME", format!("{home}/config")),
-            ("XDG_CACHE_HOME", format!("{home}/cache")),
-            ("GDK_BACKEND", "x11".to_owned()),
-            ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
-            ("NO_AT_BRIDGE", "1".to_owned()),
-            ("TAURI_WEBVIEW_AUTOMATION", "true".to_owned()),
-        ];
-        // For pictures of the dark look.
-        environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
-        environment.extend(microphone.environment());
-        if !setting.first_start {
-            let mut settings = Settings::default();
-            settings.interface.guided = true;
-            if let Some(change) = setting.change {
-                change(&mut settings);
-            }
-            let store = Store::at(folder.path().join("config/amanuensis/settings.json"));
-            store.save(&settings).expect("settings can be written");
-        }
-        environment.extend(setting.environment);
-
-        let mut display = Command::new("Xvfb");
-        display.args(["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]);
-        let mut display = Program::start(display.envs(environment.clone()));
-        environment.push(("DISPLAY", format!(":{}", display.first_line())));
-
-        let config = folder.path().join("bus.conf");
-        std::fs::write(&config, BUS).expect("a file can be written");
-        let mut bus = Command::new("dbus-daemon");
-        bus.args(["--nofork", "--print-address=1"]).arg(format!("--config-file={}", config.display()));
-        let mut bus = Program::start(bus.envs(environment.clone()));
-        environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.first_line()));
-
-        let manager = Program::start(Command::new("openbox").envs(environment.clone()));
-
         let capabilities = capabilities(&setting.arguments);
-        let (driver, page) = start_app(&environment, &capabilities).await;
-        Some(Self {
-            page,
-            microphone,
-            folder,
-            environment,
-            capabilities,
-            driver: Some(driver),
-            _manager: manager,
-            _bus: bus,
-            _display: display,
-        })
+        let mut scene = Scene::open(setting)?;
+        scene.environment.push(("TAURI_WEBVIEW_AUTOMATION", "true".to_owned()));
+        let (driver, page) = start_app(&scene.environment, &capabilities).await;
+        Some(Self { page, capabilities, driver: Some(driver), scene })
     }
 
     /// Kills the app and all its processes in the middle of what they do, as a machine does that has no memory left.
@@ -164,34 +128,6 @@ impl Stage {
             assert!(Instant::now() < until, "there is no other window");
             sleep(Duration::from_millis(100)).await;
         }
-    }
-
-    /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
-    pub fn app_again(&self, arguments: &[&str]) {
-        let app = app();
-        let environment = self.environment.iter().filter(|(name, _)| *name != "TAURI_WEBVIEW_AUTOMATION").cloned();
-        let status = Command::new(app).args(arguments).env_clear().envs(environment).status();
-        assert!(status.expect("the app starts").success());
-    }
-
-    /// What other programs on this display are to be started with.
-    pub fn environment(&self) -> &[(&'static str, String)] {
-        &self.environment
-    }
-
-    /// The display's name, for programs that draw on it too.
-    pub fn display(&self) -> &str {
-        self.variable("DISPLAY")
-    }
-
-    /// The address of the message bus.
-    pub fn bus(&self) -> &str {
-        self.variable("DBUS_SESSION_BUS_ADDRESS")
-    }
-
-    fn variable(&self, wanted: &str) -> &str {
-        let found = self.environment.iter().find(|(name, _)| *name == wanted);
-        &found.expect("BUG: every stage has a display and a bus").1
     }
 
     /// Waits until `selector` finds something the text of which `fits`, and returns that text.
@@ -304,6 +240,98 @@ impl Stage {
     /// Closes the window as a user would, so that the app ends by itself.
     pub async fn close(self) {
         let _ = timeout(START, self.page.clone().close()).await;
+    }
+}
+
+impl Scene {
+    /// Sets everything up, and starts no app. `None` where a program is missing, which has been printed.
+    ///
+    /// # Panics
+    /// Something is there but does not work.
+    pub fn open(setting: Setting<'_>) -> Option<Self> {
+        if !["Xvfb", "dbus-daemon", "openbox", "setpriv"].into_iter().all(found) {
+            return None;
+        }
+        let mut microphone = VirtualMicrophone::start()?;
+        if setting.deaf {
+            microphone.unplug();
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().display().to_string();
+        let mut environment = vec![
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("LANG", "C.UTF-8".to_owned()),
+            ("HOME", home.clone()),
+            ("XDG_RUNTIME_DIR", home.clone()),
+            ("XDG_DATA_HOME", format!("{home}/data")),
+            ("XDG_CONFIG_HOME", format!("{home}/config")),
+            ("XDG_CACHE_HOME", format!("{home}/cache")),
+            ("GDK_BACKEND", "x11".to_owned()),
+            ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
+            ("NO_AT_BRIDGE", "1".to_owned()),
+        ];
+        // For pictures of the dark look.
+        environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
+        environment.extend(microphone.environment());
+        if !setting.first_start {
+            let mut settings = Settings::default();
+            settings.interface.guided = true;
+            if let Some(change) = setting.change {
+                change(&mut settings);
+            }
+            let store = Store::at(folder.path().join("config/amanuensis/settings.json"));
+            store.save(&settings).expect("settings can be written");
+        }
+        environment.extend(setting.environment);
+
+        let mut display = Command::new("Xvfb");
+        display.args(["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]);
+        let mut display = Program::start(display.envs(environment.clone()));
+        environment.push(("DISPLAY", format!(":{}", display.first_line())));
+
+        let config = folder.path().join("bus.conf");
+        std::fs::write(&config, BUS).expect("a file can be written");
+        let mut bus = Command::new("dbus-daemon");
+        bus.args(["--nofork", "--print-address=1"]).arg(format!("--config-file={}", config.display()));
+        let mut bus = Program::start(bus.envs(environment.clone()));
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.first_line()));
+
+        let manager = Program::start(Command::new("openbox").envs(environment.clone()));
+
+        Some(Self { microphone, folder, environment, _manager: manager, _bus: bus, _display: display })
+    }
+
+    /// Starts the app without a driver. It ends with the value.
+    pub fn start_app(&self, arguments: &[&str]) -> Program {
+        Program::start(Command::new(app()).args(arguments).envs(self.environment.iter().cloned()))
+    }
+
+    /// Starts the app a second time, as a key binding or a file manager would, and waits for its end.
+    pub fn app_again(&self, arguments: &[&str]) {
+        let app = app();
+        let environment = self.environment.iter().filter(|(name, _)| *name != "TAURI_WEBVIEW_AUTOMATION").cloned();
+        let status = Command::new(app).args(arguments).env_clear().envs(environment).status();
+        assert!(status.expect("the app starts").success());
+    }
+
+    /// What other programs on this display are to be started with.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
+    /// The display's name, for programs that draw on it too.
+    pub fn display(&self) -> &str {
+        self.variable("DISPLAY")
+    }
+
+    /// The address of the message bus.
+    pub fn bus(&self) -> &str {
+        self.variable("DBUS_SESSION_BUS_ADDRESS")
+    }
+
+    fn variable(&self, wanted: &str) -> &str {
+        let found = self.environment.iter().find(|(name, _)| *name == wanted);
+        &found.expect("BUG: every stage has a display and a bus").1
     }
 }
 

@@ -5,6 +5,7 @@
 mod microphone;
 pub mod portal;
 mod program;
+mod random;
 mod sway;
 mod texts;
 mod wav;
@@ -18,6 +19,7 @@ use tempfile::TempPath;
 
 pub use microphone::{Playing, VirtualMicrophone};
 pub use program::Program;
+pub use random::Random;
 pub use sway::Sway;
 pub use texts::{MIXED, long_text};
 pub use wav::{trim, wav};

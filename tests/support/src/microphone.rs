@@ -187,8 +187,17 @@ impl VirtualMicrophone {
         }
     }
 
+    /// Ends the sound server and starts it again, with the microphone.
+    pub fn restart_server(&mut self) {
+        self.kill_server();
+        self.start_server();
+        self.plug();
+    }
+
     fn start_server(&mut self) {
         let socket = self.folder.path().join("native");
+        // One that was killed leaves it behind.
+        let _ = std::fs::remove_file(&socket);
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
         // It dies with this process, however that ends.
         let mut command = Command::new("setpriv");

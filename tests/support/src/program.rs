@@ -20,6 +20,11 @@ impl Program {
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// The first line that it prints. What it prints after that is lost.
     ///
     /// # Panics
