@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 
+mod evidence;
 mod files;
 mod layers;
 mod licences;
+mod unsafety;
 
 use crate::process;
 use crate::setup::{self, Consent, Purpose, Tools};
@@ -27,6 +29,8 @@ pub fn check(tools: &Tools) -> anyhow::Result<bool> {
     let mut complaints = layers::check(&metadata);
     complaints.extend(licences::check(&metadata)?);
     complaints.extend(files::check(&metadata)?);
+    complaints.extend(unsafety::check()?);
+    complaints.extend(evidence::check()?);
     for complaint in &complaints {
         eprintln!("tidy: {complaint}");
     }
