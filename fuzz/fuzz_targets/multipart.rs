@@ -11,7 +11,7 @@ fuzz_target!(|body: &[u8]| {
          Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    let answer = answer(&[head.as_bytes(), body]);
+    let answer = answer(&[head.as_bytes(), body], b"");
     assert!(answer.starts_with(b"HTTP/1.1 "), "every upload is answered");
     assert!(!answer.starts_with(b"HTTP/1.1 500"), "{}", String::from_utf8_lossy(&answer));
 });

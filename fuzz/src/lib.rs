@@ -2,19 +2,22 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use amanuensis_backends::Choice;
 use amanuensis_engine::{Engine, Settings as EngineSettings};
+use amanuensis_golden::{NumberType, Recipe, write_ggml};
 use amanuensis_models::ModelFile;
 use amanuensis_server::{Access, Server, Settings};
-use amanuensis_whisper::Weights;
+use amanuensis_whisper::{Dims, Dtype, Weights};
 
 /// Where files are made: in memory.
 const MEMORY: &str = "/dev/shm";
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Answers are read up to here.
 const MOST_ANSWER_BYTES: u64 = 1 << 16;
 
@@ -31,13 +34,35 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(MEMORY).expect("memory can be written")
 }
 
+/// A model that is as small as one can be and still has every tensor, in a ggml file.
+pub fn smallest_model() -> &'static [u8] {
+    static MODEL: OnceLock<Vec<u8>> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let dims = Dims {
+            n_mels: 8,
+            n_audio_ctx: 64,
+            n_audio_state: 16,
+            n_audio_head: 2,
+            n_audio_layer: 1,
+            n_vocab: 51_864,
+            n_text_ctx: 16,
+            n_text_state: 16,
+            n_text_head: 2,
+            n_text_layer: 1,
+        };
+        let file = tempfile::NamedTempFile::new_in(MEMORY).expect("memory can be written");
+        write_ggml(file.path(), &Recipe { dims, seed: 1 }, NumberType::Of(Dtype::F16)).expect("memory can be written");
+        std::fs::read(file.path()).expect("memory can be read")
+    })
+}
+
 /// Looks at everything that a model's file says.
 pub fn read_model(path: &Path) {
     let Ok(weights) = Weights::open(path) else { return };
     let text = "Hello, wörld \u{1F600}";
     let tokens = weights.tokenizer().encode(text);
     weights.tokenizer().decode(&tokens);
-    for (name, shape) in amanuensis_whisper::expected_tensors(weights.dims()) {
+    for (name, shape) in amanuensis_whisper::weights::expected_tensors(weights.dims()) {
         let tensor = weights.tensor(&name).expect("an opened model has all its tensors");
         assert_eq!(tensor.len(), shape.iter().product::<usize>());
         tensor.to_f32();
@@ -59,18 +84,20 @@ fn server() -> SocketAddr {
     server.address()
 }
 
-/// Sends bytes to the server, and says what it answers, up to a limit, before it closes the connection or falls silent.
-pub fn answer(parts: &[&[u8]]) -> Vec<u8> {
+/// Sends a request to the server, then, once it is answered, what follows it, and says all that the server answers, up to a limit,
+/// before it closes the connection or falls silent.
+pub fn answer(request: &[&[u8]], after: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server()).expect("the server is alive");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
-    for part in parts {
-        // It may have closed the connection already: that is an answer too.
-        if stream.write_all(part).is_err() {
-            break;
-        }
-    }
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    // It may have closed the connection already: that is an answer too.
+    let _ = request.iter().try_for_each(|part| stream.write_all(part));
     let mut answer = Vec::new();
+    // To close this end sooner would be to hang up.
+    while !answer.ends_with(b"\r\n\r\n") && (&stream).take(1).read_to_end(&mut answer).is_ok_and(|read| read > 0) {}
+    if !after.is_empty() {
+        let _ = stream.write_all(after);
+        let _ = stream.shutdown(Shutdown::Write);
+    }
     let _ = stream.take(MOST_ANSWER_BYTES).read_to_end(&mut answer);
     answer
 }
