@@ -18,7 +18,8 @@ const COMMANDS: &[&str] = &[
     "edit_segment",
     "copy_file",
     "export_file",
-    "play_file",
+    "file_model",
+    "play",
     "stop_playing",
     "choose_files",
     "choose_folders",
@@ -38,7 +39,6 @@ const COMMANDS: &[&str] = &[
     "restore_history",
     "transcribe_entry",
     "keep_entry",
-    "sound_of",
     "watch_models",
     "download_model",
     "pause_model",
@@ -47,6 +47,8 @@ const COMMANDS: &[&str] = &[
     "add_model",
     "dismiss_models",
     "test_insertion",
+    "choose_watched_folder",
+    "keep_key",
 ];
 
 fn main() {

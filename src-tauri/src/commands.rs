@@ -1,19 +1,20 @@
 //! The page's commands: one line each into the [`Desk`].
 
 pub mod files;
+pub mod history;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use amanuensis_settings::Settings;
-pub mod history;
 use gtk::glib;
 use gtk::prelude::{FileChooserExt as _, FileExt as _, NativeDialogExtManual as _};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager as _, State, WebviewWindow};
 
-use crate::desk::{Desk, Message, ModelOrder, Order};
+use crate::desk::{Desk, Listen, Message, ModelOrder, Order};
 use crate::windows::panel;
-use crate::wire::{Overlay, Update};
+use crate::wire::{Overlay, Played, Update};
 
 /// Begins to send everything that changes to `updates`.
 #[tauri::command]
@@ -70,6 +71,18 @@ pub fn dismiss_notice(desk: State<'_, Desk>) {
     desk.send(Message::DismissNotice);
 }
 
+/// Plays a recording from here on.
+#[tauri::command]
+pub fn play(desk: State<'_, Desk>, of: Played, from_ms: u32) {
+    desk.send(Message::Listen(Listen::Play(of, Duration::from_millis(from_ms.into()))));
+}
+
+/// Plays nothing any more.
+#[tauri::command]
+pub fn stop_playing(desk: State<'_, Desk>) {
+    desk.send(Message::Listen(Listen::Silence));
+}
+
 /// Whether the page shows what the machine does: it is not measured otherwise.
 #[tauri::command]
 pub fn watch_performance(desk: State<'_, Desk>, watched: bool) {
@@ -92,6 +105,12 @@ pub fn change_settings(desk: State<'_, Desk>, settings: Settings) {
 #[tauri::command]
 pub fn restore_settings(desk: State<'_, Desk>) {
     desk.send(Message::Settings(Order::Restore));
+}
+
+/// Keeps the language model's key where nobody else may read it; an empty one is none.
+#[tauri::command]
+pub fn keep_key(desk: State<'_, Desk>, key: String) {
+    desk.send(Message::Settings(Order::Key(key)));
 }
 
 /// Puts the local API's token on the clipboard.
@@ -160,11 +179,20 @@ pub fn export_settings(app: AppHandle, window: WebviewWindow, title: String) -> 
     })
 }
 
+/// Opens the desktop's dialog for folders; the one that is chosen there is watched.
+#[tauri::command]
+pub fn choose_watched_folder(app: AppHandle, window: WebviewWindow, title: String) -> Result<(), tauri::Error> {
+    ask_for_files(&app, window, title, Asked::Folder, |folders| {
+        Some(Message::Settings(Order::WatchFolder(folders.into_iter().next()?)))
+    })
+}
+
 /// What a dialog is to give.
 enum Asked {
     Several,
     /// Folders, several of them.
     Folders,
+    Folder,
     One,
     /// One to be written, with the name that is proposed, and the folder if it is known.
     New(String, Option<PathBuf>),
@@ -183,7 +211,7 @@ fn ask_for_files(
     app.run_on_main_thread(move || {
         let action = match asked {
             Asked::Several | Asked::One => gtk::FileChooserAction::Open,
-            Asked::Folders => gtk::FileChooserAction::SelectFolder,
+            Asked::Folders | Asked::Folder => gtk::FileChooserAction::SelectFolder,
             Asked::New(..) => gtk::FileChooserAction::Save,
         };
         // Without names of their own the buttons have those of GTK, in the system's language.

@@ -7,10 +7,13 @@ mod autostart;
 pub mod files;
 mod history;
 mod insertion;
+mod lending;
 mod models;
 mod outbox;
 mod overlay;
 mod performance;
+mod player;
+mod polish;
 mod sensors;
 mod settings;
 mod shortcut;
@@ -33,12 +36,13 @@ use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::tray::Face;
-use crate::wire::{Microphone, Model, Notice, Phase, Take, Tone, Update, View};
+use crate::wire::{Microphone, Model, Notice, Phase, Played, Said, Take, Update, View};
 pub use files::Ask as FileAsk;
 use files::{Effect, Files};
-pub use history::{Ask, Look};
-use history::{News, Past};
+use history::Past;
+pub use history::{Ask as HistoryAsk, Look};
 use insertion::{Delivery, Insertion, Tested};
+use lending::{Guest, Lent};
 pub use models::Order as ModelOrder;
 use models::{Models, Rest};
 use outbox::Outbox;
@@ -46,6 +50,9 @@ pub use outbox::Page;
 use overlay::Overlay;
 pub use overlay::{Curtain, OverlayPage};
 use performance::Gauge;
+pub use player::Order as Listen;
+use player::Player;
+use polish::{Polish, Polished};
 use settings::Chosen;
 pub use settings::{Order, Served};
 use surroundings::Surroundings;
@@ -89,13 +96,19 @@ pub enum Message {
     /// The local API was started or ended.
     Served(Served),
     /// Something is asked of the history.
-    History(Ask),
+    History(HistoryAsk),
+    /// A recording is to be heard, or is.
+    Listen(Listen),
     /// The model was read, or cannot be: a sentence.
     Loaded(Result<Loaded, String>),
+    /// The same of a model that is wanted beside it.
+    GuestLoaded(String, Result<Loaded, String>),
     /// The microphones there are.
     Microphones(Result<Vec<Device>, CaptureError>),
     /// A text was put into another program, or could not be.
     Inserted(Delivery),
+    /// A language model has gone over a dictation, or could not.
+    Polished(Polished),
     /// It is to be found out which ways of inserting work.
     TestInsertion,
     /// The answer to that.
@@ -220,6 +233,10 @@ struct State {
     engine: Option<Engine>,
     models: Models,
     rest: Rest,
+    /// A model beside the one in use, while somebody wants it.
+    guest: Option<Guest>,
+    player: Player,
+    polish: Polish,
     /// A start that was asked for before the model was read.
     start_when_ready: bool,
     /// A thread is looking for microphones.
@@ -249,11 +266,14 @@ impl State {
             load,
             listener,
             dictation,
-            files: Files::new(inbox.clone()),
+            files: Files::new(inbox.clone(), &chosen.settings().files),
             insertion: Insertion::new(inbox.clone(), &chosen.settings().insertion),
             shortcut: None,
             models: Models::new(inbox.clone()),
             rest: Rest::default(),
+            guest: None,
+            player: Player::new(inbox.clone()),
+            polish: Polish::new(inbox.clone()),
             inbox,
             run_errand,
             outbox: Outbox::default(),
@@ -289,6 +309,7 @@ impl State {
 
     fn run(mut self, messages: &Receiver<Message>) {
         self.look_for_microphones();
+        self.models.look();
         if self.chosen.settings().interface.autostart {
             // Where the program lies may have changed.
             self.set_autostart(true);
@@ -296,9 +317,9 @@ impl State {
         self.listen_for_keys();
         loop {
             let now = Instant::now();
-            if self.engine.is_some() {
-                self.files.advance(now);
-            }
+            self.advance_files(now);
+            self.write_again();
+            self.let_guest_go();
             self.look_at_performance(now);
             self.rest_if_idle(now);
             self.send_news(now);
@@ -321,7 +342,9 @@ impl State {
                     }
                 }
                 recv(self.files.events()) -> event => {
-                    self.files.happened(event.ok(), Instant::now());
+                    if let Some(done) = self.files.happened(event.ok(), Instant::now()) {
+                        self.past.file(done);
+                    }
                     self.note_fallback();
                 }
                 recv(self.past.news()) -> news => {
@@ -362,6 +385,7 @@ impl State {
                 }
             }
             Message::Inserted(delivery) => self.inserted(delivery),
+            Message::Polished(polished) => self.polished(polished),
             Message::TestInsertion => self.test_insertion(),
             Message::InsertionTested(tested) => self.insertion_tested(tested),
             Message::Listening(result) => self.listening(result),
@@ -400,6 +424,8 @@ impl State {
                 self.next_look = watched.then(Instant::now);
             }
             Message::History(ask) => self.past.ask(ask),
+            Message::Listen(order) => self.listen(order),
+            Message::GuestLoaded(name, result) => self.guest_loaded(&name, result),
             Message::Loaded(result) => self.loaded(result),
             Message::Microphones(found) => self.found_microphones(found),
             Message::Close => unreachable!("BUG: the loop ends with it"),
@@ -409,7 +435,7 @@ impl State {
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
         self.tell_of_models();
-        let Self { outbox, overlay, view, takes, files, chosen, insertion, shown, .. } = self;
+        let Self { outbox, overlay, view, takes, files, chosen, insertion, models, player, shown, .. } = self;
         let device = match &view.model {
             Model::Ready { device, .. } => Some(device.as_str()),
             _ => None,
@@ -420,7 +446,7 @@ impl State {
         files.take_news().into_iter().for_each(|news| outbox.push(news));
         outbox.flush(now, || {
             let texts = Update::Texts { takes: takes.clone() };
-            let own = [chosen.shown(), insertion.shown(), texts].into_iter();
+            let own = [chosen.shown(models), insertion.shown(), player.shown(), texts].into_iter();
             own.chain(files.whole()).chain(shown.iter().cloned()).collect()
         });
     }
@@ -445,7 +471,7 @@ impl State {
                 session.begin();
             }
             None => match &self.view.model {
-                Model::Failed { message } => self.view.notice = Some(error(message.clone())),
+                Model::Failed { message } => self.view.notice = Some(Notice::error(Said::NoModel, message.clone())),
                 Model::Loading | Model::Ready { .. } => self.start_when_ready = true,
             },
         }
@@ -476,17 +502,25 @@ impl State {
     }
 
     fn files(&mut self, ask: FileAsk) {
-        match self.files.handle(ask, self.engine.as_ref(), Instant::now()) {
+        let dropped = if let FileAsk::Drop(id) = ask { Some(id) } else { None };
+        match self.files.handle(ask, Instant::now()) {
             Some(Effect::Tell(notice)) => self.view.notice = Some(notice),
             Some(Effect::Copy(text)) => _ = self.copy(text),
             None => {}
         }
-        self.fail_files_without_model();
+        if let Some(id) = dropped.filter(|id| self.files.path_of(*id).is_none()) {
+            self.hear_no_more_of(Played::File { id });
+        }
     }
 
-    fn fail_files_without_model(&mut self) {
-        if let Model::Failed { message } = &self.view.model {
-            self.files.fail_waiting(message);
+    /// Begins with the next file, if none is being worked on and its model is there.
+    fn advance_files(&mut self, now: Instant) {
+        while let Some((id, model)) = self.files.next(now) {
+            match self.lend(model.as_deref()) {
+                Lent::Ready(engine, by) => self.files.begin(id, engine, by),
+                Lent::Coming => return,
+                Lent::Failed(why) => self.files.fail(id, &why),
+            }
         }
     }
 
@@ -538,9 +572,7 @@ impl State {
                 }
             }
             Event::Gap { length } => {
-                let lost = length.as_secs_f32();
-                let message = format!("{lost:.1} s of sound were lost: the machine is too busy. Close other programs.");
-                self.view.notice = Some(error(message));
+                self.view.notice = Some(Notice::warning(Said::SoundLost { seconds: length.as_secs_f32() }));
             }
             Event::Level { level } => self.outbox.push(Update::Level { level }),
             Event::Live { take, committed, tentative } => self.set_live(take, committed, tentative),
@@ -553,8 +585,7 @@ impl State {
                 self.outbox.push(Update::Text { take, text });
             }
             Event::MicrophoneLost { reason } => {
-                let message = format!("{} What you said until then is kept.", sentence(&reason));
-                self.view.notice = Some(error(message));
+                self.view.notice = Some(Notice::error(Said::MicrophoneLost, sentence(&reason)));
                 self.look_for_microphones();
             }
             Event::Stopped { .. } => {
@@ -565,49 +596,15 @@ impl State {
                 self.outbox.push(Update::Level { level: 0.0 });
             }
             Event::Finished { take, outcome } => {
-                self.view.writing = self.view.writing.saturating_sub(1);
                 let ended = self.ended.pop_front();
                 if let (Outcome::Text(_), Some(ended)) = (&outcome, ended) {
                     self.gauge.last_word.push(ended.elapsed());
                 }
                 let waited = ended.map(|ended| ended.elapsed());
-                self.past.finished(take, outcome.clone(), Transcribed { waited, ..self.by() });
-                self.finished(take, outcome);
+                let by = Transcribed { waited, ..self.by() };
+                self.written(take, outcome, by);
                 self.note_fallback();
             }
-        }
-    }
-
-    /// Takes what the history tells.
-    fn learn(&mut self, news: News) {
-        match news {
-            News::Notice(notice) => self.view.notice = Some(notice),
-            News::Shown(history) => {
-                self.shown.retain(|shown| !matches!(shown, Update::History { .. }));
-                if let Some(history) = history {
-                    let update = Update::History { history };
-                    self.outbox.push(update.clone());
-                    self.shown.push(update);
-                }
-            }
-            News::Interrupted(interrupted) => {
-                let update = Update::Interrupted { interrupted };
-                if !self.shown.contains(&update) {
-                    self.shown.retain(|shown| !matches!(shown, Update::Interrupted { .. }));
-                    self.outbox.push(update.clone());
-                    self.shown.push(update);
-                }
-            }
-            News::Transcribe(id, sound) => match &self.engine {
-                Some(engine) => {
-                    let Setup { options, text, .. } = self.chosen.setup();
-                    self.past.transcribe(id, sound, engine.clone(), options, text, self.by());
-                }
-                None => {
-                    let why = "There is no model to work with yet. Try again once one is read.";
-                    self.past.not_transcribed(id, why.to_owned());
-                }
-            },
         }
     }
 
@@ -621,27 +618,31 @@ impl State {
         }
     }
 
-    fn finished(&mut self, take: u32, outcome: Outcome) {
+    /// Nothing more will come of a dictation.
+    fn over(&mut self, take: u32, outcome: Outcome, by: Transcribed) {
+        self.view.writing = self.view.writing.saturating_sub(1);
+        self.past.finished(take, outcome.clone(), by);
         self.tell_of_dictation(&outcome);
         match outcome {
-            Outcome::Text(text) => self.insertion.insert(text),
+            Outcome::Text(text) => self.insertion.insert(take, text),
             // Nobody has pressed anything, and nobody waits for words.
             Outcome::NoSpeech if self.chosen.settings().dictation.hands_free => {}
             Outcome::NoSpeech => {
                 // A message that the microphone is gone says more.
-                let said = "No speech was heard. Check that the right microphone is chosen, and speak again.";
-                self.view.notice.get_or_insert_with(|| Notice { tone: Tone::Info, message: said.to_owned() });
+                self.view.notice.get_or_insert_with(|| Notice::info(Said::NoSpeech));
             }
             Outcome::Cancelled => {
                 self.takes.retain(|known| known.id != take);
                 self.outbox.push(Update::Forget { take });
-                self.view.notice = Some(Notice { tone: Tone::Info, message: "Thrown away.".to_owned() });
+                self.view.notice = Some(Notice::info(Said::ThrownAway));
             }
             Outcome::NoMicrophone { reason } => {
-                self.view.notice = Some(error(sentence(&reason)));
+                self.view.notice = Some(Notice::error(Said::NoMicrophone, sentence(&reason)));
                 self.look_for_microphones();
             }
-            Outcome::Failed { reason, .. } => self.view.notice = Some(error(sentence(&reason))),
+            Outcome::Failed { reason, .. } => {
+                self.view.notice = Some(Notice::error(Said::NotWritten, sentence(&reason)));
+            }
         }
     }
 
@@ -672,16 +673,11 @@ impl State {
             None => arboard::Clipboard::new().and_then(|clipboard| self.clipboard.insert(clipboard).set_text(text)),
         };
         if let Err(cause) = copied {
-            let message = format!("{} Select the text and press Ctrl+C instead.", sentence(&cause));
-            self.view.notice = Some(error(message));
+            self.view.notice = Some(Notice::error(Said::NotCopied, sentence(&cause)));
             return false;
         }
         true
     }
-}
-
-fn error(message: String) -> Notice {
-    Notice { tone: Tone::Error, message }
 }
 
 /// A device as people call it.
@@ -712,6 +708,11 @@ fn sentence(cause: &(impl std::fmt::Display + ?Sized)) -> String {
     format!("{}{}{stop}", first.to_uppercase(), letters.as_str())
 }
 
+/// Milliseconds, of which 32 bits count for seven weeks.
+fn millis(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
 /// Two stretches of text with one space between them.
 fn joined(first: &str, second: &str) -> String {
     let (first, second) = (first.trim(), second.trim());
@@ -728,7 +729,7 @@ mod tests {
     use amanuensis_settings::{Settings, Store};
 
     use super::{Desk, FileAsk, Message, Order, joined, sentence};
-    use crate::wire::{FileState, Model, Update, View};
+    use crate::wire::{FileState, Model, Notice, Said, Update, View};
 
     /// A desk without settings and without a model.
     fn desk(data: &Path) -> Desk {
@@ -776,7 +777,8 @@ mod tests {
         view_of(&desk, |view| view.model != Model::Loading);
         desk.send(Message::Start);
         let notice = view_of(&desk, |view| view.notice.is_some()).notice;
-        assert_eq!(notice.expect("it was waited for").message, "There is no model. Put one there.");
+        let expected = Notice::error(Said::NoModel, "There is no model. Put one there.");
+        assert_eq!(notice, Some(expected));
         desk.send(Message::DismissNotice);
         view_of(&desk, |view| view.notice.is_none());
     }
@@ -794,7 +796,7 @@ mod tests {
         impossible.server.port = 1;
         desk.send(Message::Settings(Order::Change(Box::new(impossible))));
         let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
-        assert!(notice.message.contains("server.port"), "{}", notice.message);
+        assert!(notice.detail.as_ref().is_some_and(|detail| detail.contains("server.port")), "{notice:?}");
         desk.close();
         assert_eq!(store.open(std::time::SystemTime::now()).settings, settings);
     }
@@ -806,7 +808,7 @@ mod tests {
         std::fs::write(&path, "{").expect("a file can be written");
         let desk = Desk::start(folder.path(), Store::at(path), |_| Err("There is no model.".to_owned()), |_| {});
         let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
-        assert!(notice.message.contains("settings.json.corrupt-"), "{}", notice.message);
+        assert!(notice.detail.as_ref().is_some_and(|detail| detail.contains("settings.json.corrupt-")), "{notice:?}");
     }
 
     #[test]

@@ -115,12 +115,11 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
     tauri::Builder::default()
         .manage(windows::panel::Before::default())
         .setup(move |app| {
-            let models = amanuensis_models::folder();
-            let data = models.parent().unwrap_or(&models);
+            let data = amanuensis_models::data_folder();
             let handle = app.handle().clone();
             app.manage(Tray::start(move |choice| choose(&handle, choice)));
             let handle = app.handle().clone();
-            app.manage(Desk::start(data, Store::default(), desk::load_model, move |errand| {
+            app.manage(Desk::start(&data, Store::default(), desk::load_model, move |errand| {
                 run_errand(&handle, errand)
             }));
             for window in &app.config().app.windows {
@@ -157,8 +156,9 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::files::edit_segment,
             commands::files::copy_file,
             commands::files::export_file,
-            commands::files::play_file,
-            commands::files::stop_playing,
+            commands::files::file_model,
+            commands::play,
+            commands::stop_playing,
             commands::files::choose_files,
             commands::files::choose_folders,
             commands::files::drop_file,
@@ -177,7 +177,6 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::history::restore_history,
             commands::history::transcribe_entry,
             commands::history::keep_entry,
-            commands::history::sound_of,
             commands::watch_models,
             commands::download_model,
             commands::pause_model,
@@ -186,6 +185,8 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::add_model,
             commands::dismiss_models,
             commands::test_insertion,
+            commands::choose_watched_folder,
+            commands::keep_key,
         ])
         .on_window_event(|window, event| {
             if window.label() != MAIN {

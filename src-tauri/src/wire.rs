@@ -6,17 +6,19 @@ mod files;
 mod history;
 mod insertion;
 mod models;
+mod notices;
 mod overlay;
 mod settings;
 
 use serde::Serialize;
 
-pub use files::{File, FileState, FileTranscript, Playing, Spoken, SpokenWord};
+pub use files::{File, FileState, FileTranscript, Played, Playing, Spoken, SpokenWord};
 pub use history::{Entry, EntryState, History, Interrupted};
 pub use insertion::{InsertionTest, TestedWay};
 pub use models::{Models, ShelfModel, ShelfState};
+pub use notices::{Notice, Said};
 pub use overlay::{Overlay, OverlayStage};
-pub use settings::{Api, Choices};
+pub use settings::{Api, Choices, KeyState};
 
 /// One message to the page. Text is sent as it grows, never again as a whole while the page is watching:
 /// WebKit keeps what is evaluated into it.
@@ -44,6 +46,13 @@ pub enum Update {
         /// Which dictation.
         take: u32,
         /// To be appended.
+        text: String,
+    },
+    /// A language model has gone over a dictation.
+    Rewritten {
+        /// Which dictation.
+        take: u32,
+        /// In the place of all its text.
         text: String,
     },
     /// The part of a dictation that still grows.
@@ -104,9 +113,9 @@ pub enum Update {
         /// What is said.
         segment: Spoken,
     },
-    /// What is heard of a file; none if nothing is.
+    /// What is being played; none if nothing is.
     Playing {
-        /// Which file, and where.
+        /// Which recording, and where.
         playing: Option<Playing>,
     },
 }
@@ -200,28 +209,6 @@ pub struct Microphone {
     pub id: String,
     /// Name to show.
     pub name: String,
-}
-
-/// A sentence for the user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub struct Notice {
-    /// How it is shown and read out.
-    pub tone: Tone,
-    /// The sentence, with a next step.
-    pub message: String,
-}
-
-/// Whether something went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "camelCase")]
-pub enum Tone {
-    /// All is well.
-    Info,
-    /// Something went wrong.
-    Error,
 }
 
 /// What the machine does.

@@ -55,7 +55,7 @@ test('Escape throws the recording away', async () => {
 });
 
 test('an error is announced with its next step, and can be dismissed', async () => {
-  backend.show({ notice: { tone: 'error', message: 'No microphone was found. Plug one in and press again.' } });
+  backend.show({ notice: { tone: 'error', said: { kind: 'noMicrophone' }, detail: 'No microphone was found. Plug one in and press again.' } });
   await vi.advanceTimersByTimeAsync(0);
   const alert = screen.getByRole('alert');
   expect(alert.textContent).toContain('Plug one in');
@@ -148,7 +148,7 @@ test('the window can be a small panel', async () => {
 
 test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
-  backend.show({ notice: { tone: 'error', message: 'Something went wrong. Try again.' } });
+  backend.show({ notice: { tone: 'error', said: { kind: 'noModel' }, detail: 'Something went wrong. Try again.' } });
   await vi.advanceTimersByTimeAsync(0);
   await backend.files.choose('');
   for (const name of Object.values(t.app.views)) {

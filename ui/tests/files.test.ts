@@ -94,21 +94,21 @@ test('the word that is heard is shown, and a word that is pressed is heard', asy
   await press(button('Pause'));
   expect(transcript.querySelector('.now')).toBeNull();
   expect(screen.getByText(/^0:00 \/ 0:08$/)).toBeTruthy();
-  const play = vi.spyOn(backend.files, 'play');
+  const play = vi.spyOn(backend, 'play');
   await press(button('Play'));
-  expect(play).toHaveBeenLastCalledWith(1, 600);
+  expect(play).toHaveBeenLastCalledWith({ kind: 'file', id: 1 }, 600);
   await press(within(transcript).getByText('country.'));
-  expect(play).toHaveBeenLastCalledWith(1, 7500);
+  expect(play).toHaveBeenLastCalledWith({ kind: 'file', id: 1 }, 7500);
   await press(button('Play from 0:04'));
-  expect(play).toHaveBeenLastCalledWith(1, 4000);
+  expect(play).toHaveBeenLastCalledWith({ kind: 'file', id: 1 }, 4000);
   await fireEvent.change(screen.getByRole('slider'), { target: { value: '2000' } });
-  expect(play).toHaveBeenLastCalledWith(1, 2000);
+  expect(play).toHaveBeenLastCalledWith({ kind: 'file', id: 1 }, 2000);
 });
 
 test('what is heard stops with the view', async () => {
   await open();
   await press(button('Play'));
-  const silence = vi.spyOn(backend.files, 'silence');
+  const silence = vi.spyOn(backend, 'silence');
   await press(button('All files'));
   expect(silence).toHaveBeenCalled();
 });
@@ -200,4 +200,14 @@ test('searching needs no words with times, and times are short', () => {
   ]);
   expect(clock(65_000)).toBe('1:05');
   expect(clock(3_725_000)).toBe('1:02:05');
+});
+
+test('a file is transcribed by another model where there is one', async () => {
+  await open();
+  expect(screen.queryByRole('combobox', { name: 'Model' })).toBeNull();
+  backend.choose({ models: ['small', 'amanuensis-demo.en'] });
+  await vi.advanceTimersByTimeAsync(0);
+  const model = vi.spyOn(backend.files, 'setModel');
+  await fireEvent.change(screen.getByRole('combobox', { name: 'Model' }), { target: { value: 'small' } });
+  expect(model).toHaveBeenLastCalledWith(1, 'small');
 });

@@ -82,6 +82,44 @@ test('what the desk refuses is said, and comes back as it was', async () => {
   expect((screen.getByRole('spinbutton', { name: 'Port' }) as HTMLInputElement).value).toBe('9050');
 });
 
+test('the history, the watched folder and the memory of the model are set', async () => {
+  const change = (name: string, value: string) => fireEvent.change(screen.getByRole('spinbutton', { name }), { target: { value } });
+  await flip('Keep the sound, too');
+  await change('Delete after days', '99999');
+  await change('Gigabytes of sound at most', '');
+  await change('Give memory back after', '5');
+  expect(kept?.history).toEqual({ on: true, keepAudio: false, keepDays: 3650, mostGb: null });
+  expect(kept?.model.restMinutes).toBe(5);
+  await fireEvent.click(screen.getByRole('button', { name: 'Choose a folder…' }));
+  expect(screen.getByText('/home/you/recordings')).toBeTruthy();
+  await choose('What is written there', 'docx');
+  expect(kept?.files).toEqual({ watchedFolder: '/home/you/recordings', format: 'docx' });
+  await fireEvent.click(screen.getByRole('button', { name: 'Watch none' }));
+  expect(kept?.files.watchedFolder).toBeNull();
+});
+
+test('a language model is off, and its key is never shown', async () => {
+  const endpoint = screen.getByRole('textbox', { name: 'Address' }) as HTMLInputElement;
+  expect(endpoint.disabled).toBe(true);
+  await flip('Let a language model go over dictations');
+  await fireEvent.change(endpoint, { target: { value: 'https://llm.example/v1 ' } });
+  await fireEvent.change(screen.getByRole('spinbutton', { name: 'Seconds to wait' }), { target: { value: '500' } });
+  expect(kept?.postProcessing).toMatchObject({ on: true, endpoint: 'https://llm.example/v1', timeoutS: 120 });
+  const key = screen.getByLabelText('Key') as HTMLInputElement;
+  await fireEvent.change(key, { target: { value: 'sk-1' } });
+  expect(key.value).toBe('');
+  expect(screen.getByText(/There is one/)).toBeTruthy();
+  await fireEvent.click(screen.getByRole('button', { name: 'Delete the key' }));
+  expect(screen.queryByText(/There is one/)).toBeNull();
+});
+
+test('a model is chosen among those that are installed', async () => {
+  backend.choose({ models: ['small.en', 'amanuensis-demo.en'] });
+  await screen.findByRole('option', { name: 'small.en' });
+  await choose('Model', 'small.en');
+  expect(kept?.model.name).toBe('small.en');
+});
+
 test('the defaults are restored only by who means it', async () => {
   await flip('Spoken punctuation');
   expect(kept?.text.spokenPunctuation).toBe(true);

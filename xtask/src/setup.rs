@@ -35,7 +35,6 @@ const TEST_PACKAGES: &[&str] = &[
     "ffmpeg",
     "foot",
     "gir1.2-gtk-3.0",
-    "gstreamer1.0-plugins-good",
     "imagemagick",
     "iproute2",
     "libasound2-plugins",

@@ -14,9 +14,10 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
-use symphonia::core::units::{Time, Timestamp};
+use symphonia::core::units::{Time, TimeBase, Timestamp};
 use symphonia_adapter_libopus::OpusDecoder;
 
+use crate::mp4::{self, Edit, Whole};
 use crate::wav::Piped;
 use crate::{Resampler, SAMPLE_RATE};
 
@@ -59,6 +60,12 @@ pub enum FileError {
     /// The file is in no known format.
     #[error("{} is not a recording that can be read; use WAV, FLAC, MP3, OGG, M4A, MKV or WebM", path.display())]
     NotAudio {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file broke off while it was written or copied, and lacks its index.
+    #[error("{} breaks off before its end, where MP4 files have the index without which nothing can be found in them; copy it again from where it came", path.display())]
+    Unfinished {
         /// The file.
         path: PathBuf,
     },
@@ -112,6 +119,9 @@ pub struct AudioFile {
     given_out: u64,
     /// When the first packet that had sound in it was to be heard.
     first: Option<Timestamp>,
+    /// What part of the track is meant to be heard; none for all of it.
+    edit: Option<Edit>,
+    base: Option<TimeBase>,
     ended: bool,
     /// Why it ended early, until it was said.
     failure: Option<FileError>,
@@ -164,9 +174,11 @@ impl AudioFile {
 
     /// Goes to a packet a little before this time, so that the decoder has settled then, and returns where that begins.
     fn seek(&mut self, at: Duration) -> Option<Duration> {
-        let time = Time::try_from_secs_f64(at.saturating_sub(SETTLING).as_secs_f64())?;
+        let base = self.base?;
+        let skip = self.edit.map_or(0, |edit| edit.skip);
+        let skip = Duration::try_from_secs_f64(base.calc_duration(skip.into())?.as_secs_f64()).ok()?;
+        let time = Time::try_from_secs_f64((at + skip).saturating_sub(SETTLING).as_secs_f64())?;
         let to = SeekTo::Time { time, track_id: Some(self.track) };
-        let base = self.format.tracks().iter().find(|track| track.id == self.track)?.time_base?;
         guarded(|| self.format.seek(SeekMode::Accurate, to)).ok()?.ok()?;
         self.decoder.reset();
         // What a reader says of where it landed is not always where the next sound comes from.
@@ -174,8 +186,8 @@ impl AudioFile {
         while self.first.is_none() && !self.ended {
             self.packet();
         }
-        let landed = base.calc_time(self.first?)?.as_secs_f64();
-        Duration::try_from_secs_f64(landed).ok().filter(|landed| *landed <= at)
+        let landed = Duration::try_from_secs_f64(base.calc_time(self.first?)?.as_secs_f64()).ok()?;
+        Some(landed.saturating_sub(skip)).filter(|landed| *landed <= at)
     }
 
     /// Reads a recording from its beginning in a file that is open already, and may have no name on the disk. `path` is what
@@ -196,15 +208,21 @@ impl AudioFile {
         let not_audio = || FileError::NotAudio { path: path.clone() };
         // Of a file that breaks off the index at its end is missing: read from front to back, it is not asked for.
         let mut again = file.try_clone().map_err(io)?;
-        let source: Box<dyn MediaSource> = match Piped::recognise(&mut file, metadata.len()).map_err(io)? {
-            Some(piped) => Box::new(piped),
-            None => Box::new(file),
+        let piped = Piped::recognise(&mut file, metadata.len()).map_err(io)?;
+        let layout = mp4::look(&mut file, metadata.len()).map_err(io)?;
+        let source: Box<dyn MediaSource> = match (piped, &layout) {
+            (Some(piped), _) => Box::new(piped),
+            (None, Some(layout)) if layout.end > metadata.len() => Box::new(Whole::new(file, layout.end)),
+            (None, _) => Box::new(file),
         };
         let format = probe(&path, source).or_else(|| {
             again.rewind().ok()?;
             probe(&path, Box::new(ReadOnlySource::new(again)))
         });
-        let format = format.ok_or_else(not_audio)?;
+        let format = format.ok_or_else(|| match &layout {
+            Some(layout) if !layout.has_index => FileError::Unfinished { path: path.clone() },
+            _ => not_audio(),
+        })?;
         let Some(track) = format.default_track(TrackType::Audio).or_else(|| format.first_track(TrackType::Audio))
         else {
             return Err(FileError::NoSoundTrack { path });
@@ -215,6 +233,8 @@ impl AudioFile {
         let decoder = guarded(|| CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()))
             .and_then(|decoder| decoder.map_err(|error| error.to_string()))
             .map_err(|reason| FileError::Unsupported { path: path.clone(), reason })?;
+        let edit = layout.as_ref().and_then(|layout| layout.edits.get(&track.id).copied());
+        let base = track.time_base;
         let duration = match (track.num_frames, parameters.sample_rate) {
             (Some(frames), Some(rate)) if rate > 0 => Duration::try_from_secs_f64(frames as f64 / f64::from(rate)).ok(),
             _ => track.time_base.zip(track.duration).and_then(|(base, ticks)| {
@@ -222,9 +242,17 @@ impl AudioFile {
                 Duration::try_from_secs_f64(time.as_secs_f64()).ok()
             }),
         };
+        let edited = edit.zip(base).and_then(|(edit, base)| {
+            let seconds = |ticks: u64| Some(base.calc_duration(ticks.into())?.as_secs_f64());
+            let whole = edit.length.and_then(seconds);
+            let whole = whole.or_else(|| Some(duration?.as_secs_f64() - seconds(edit.skip)?))?;
+            Duration::try_from_secs_f64(whole).ok()
+        });
         Ok(Self {
             track: track.id,
-            duration,
+            duration: edited.or(duration),
+            edit,
+            base,
             path,
             format,
             decoder,
@@ -300,6 +328,7 @@ impl AudioFile {
             });
             let reason = match decoded {
                 Ok(Ok((rate, channels))) => {
+                    self.follow_edit(packet.pts, rate, channels);
                     if !self.interleaved.is_empty() {
                         self.first.get_or_insert(packet.pts);
                     }
@@ -314,6 +343,26 @@ impl AudioFile {
                 return self.end(Some(reason));
             }
         }
+    }
+
+    /// Leaves out what of a packet is not meant to be heard, and ends after what is.
+    fn follow_edit(&mut self, pts: Timestamp, rate: u32, channels: usize) {
+        let Some((Edit { skip, length }, base)) = self.edit.zip(self.base) else { return };
+        let frames_of = |seconds: f64| (seconds * f64::from(rate)).round() as i64;
+        let frames = |ticks: u64| base.calc_duration(ticks.into()).map(|time| frames_of(time.as_secs_f64()));
+        let (Some(first), Some(at)) = (frames(skip), base.calc_time(pts).map(|time| frames_of(time.as_secs_f64())))
+        else {
+            return;
+        };
+        let count = (self.interleaved.len() / channels.max(1)) as i64;
+        if let Some(last) = length.and_then(|length| frames(skip.saturating_add(length))) {
+            self.interleaved.truncate((last - at).clamp(0, count) as usize * channels);
+            if at >= last {
+                self.end(None);
+            }
+        }
+        let before = (first - at).clamp(0, count) as usize * channels;
+        self.interleaved.drain(..before.min(self.interleaved.len()));
     }
 
     fn take(&mut self, rate: u32, channels: usize) {

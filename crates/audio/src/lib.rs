@@ -6,6 +6,7 @@
 pub mod capture;
 mod chime;
 pub mod file;
+mod mp4;
 mod playback;
 mod resample;
 mod voice;

@@ -97,7 +97,7 @@ fn ended(outcome: Outcome, lost: bool) -> ExitCode {
         // As of a program that Ctrl-C has ended.
         Outcome::Cancelled => ExitCode::from(130),
         Outcome::NoMicrophone { reason } | Outcome::Failed { reason, .. } => {
-            eprintln!("amanuensis: {reason}");
+            crate::complain(&reason.to_string());
             ExitCode::FAILURE
         }
     }

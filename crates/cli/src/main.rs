@@ -4,6 +4,7 @@ mod control;
 mod devices;
 mod doctor;
 mod generate;
+mod history;
 mod listen;
 mod models;
 mod serve;
@@ -34,6 +35,7 @@ enum Command {
     Listen(listen::Arguments),
     Serve(serve::Arguments),
     Models(models::Arguments),
+    History(history::Arguments),
     /// List the microphones, and whether the NPU can be used
     Devices,
     /// Say what works on this machine: the NPU, typing into other programs, keys; and what to do if not
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Listen(arguments) => listen::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Models(arguments) => models::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Devices => devices::run(),
         Command::Doctor => doctor::run(),
         Command::Toggle => control::run(&Request::Toggle),
@@ -77,10 +80,15 @@ fn main() -> ExitCode {
         // Whoever read our output has gone, as `head` does. There is nobody to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("amanuensis: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what went wrong, in one line: the name of a file in it may hold anything, and a terminal obeys what it is sent.
+fn complain(sentence: &str) {
+    eprintln!("amanuensis: {}", amanuensis_export::plain_name(sentence.as_ref()));
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

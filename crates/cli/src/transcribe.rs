@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use amanuensis_audio::AudioFile;
 use amanuensis_engine::{Audio, Done, Engine, Event, Job, Priority, Request, RequestError};
-use amanuensis_export::{Format, Transcript};
+use amanuensis_export::{Format, Transcript, plain_name};
 use amanuensis_whisper::{DecodeOptions, Segment};
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -236,7 +236,7 @@ impl Batch<'_> {
             (Ok(done), None) => self.total.add(done),
             (_, failure) => {
                 self.total.failed += 1;
-                self.bar.suspend(|| eprintln!("amanuensis: {}", failure.unwrap_or_default()));
+                self.bar.suspend(|| crate::complain(&failure.unwrap_or_default()));
             }
         }
         self.bar.reset();
@@ -248,7 +248,7 @@ impl Batch<'_> {
         let mut text = String::new();
         if recording.printed.is_none() && self.arguments.files.len() > 1 {
             let gap = if self.total.headings > 0 { "\n" } else { "" };
-            text += &format!("{gap}==> {} <==\n", recording.path.display());
+            text += &format!("{gap}==> {} <==\n", plain_name(recording.path.as_os_str()));
             self.total.headings += 1;
         }
         text.extend(recording.segments[recording.printed.unwrap_or(0)..].iter().map(amanuensis_export::line));
@@ -278,7 +278,7 @@ impl Batch<'_> {
             }
             None => self.bar.set_message(format!("{:.0} s done", done.as_secs_f64())),
         }
-        self.bar.set_prefix(name.to_owned());
+        self.bar.set_prefix(plain_name(name.as_ref()));
         self.bar.set_style(ProgressStyle::with_template(template).expect("BUG: the templates are well formed"));
     }
 }

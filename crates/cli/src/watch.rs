@@ -46,11 +46,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             WatchEvent::Recording(recording) => {
                 match transcribe(arguments, &engine, &recording) {
                     Ok(document) => println!("{}", shown(&document)),
-                    Err(error) => eprintln!("amanuensis: {error:#}"),
+                    Err(error) => crate::complain(&format!("{error:#}")),
                 }
                 watch.done(recording);
             }
-            WatchEvent::Trouble(error) => eprintln!("amanuensis: {error}"),
+            WatchEvent::Trouble(error) => crate::complain(&error.to_string()),
         }
     }
     Ok(ExitCode::SUCCESS)

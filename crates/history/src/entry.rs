@@ -1,6 +1,6 @@
 //! What the history knows of a dictation or a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Number of an entry. It is never used again.
@@ -65,8 +65,8 @@ pub struct NewEntry {
     pub kind: Kind,
     /// When, in whole milliseconds.
     pub started: SystemTime,
-    /// Name of the file.
-    pub name: Option<String>,
+    /// The user's file that its sound is in.
+    pub file: Option<PathBuf>,
     /// Where the journal of its sound lies.
     pub journal: Option<PathBuf>,
 }
@@ -76,6 +76,8 @@ pub struct NewEntry {
 pub struct Transcribed {
     /// The text; or what there was of it before a failure.
     pub text: String,
+    /// The text as it was heard, where a language model has gone over it.
+    pub raw: Option<String>,
     /// Why there is no more text.
     pub failure: Option<String>,
     /// The model that was used.
@@ -105,8 +107,8 @@ pub struct Entry {
     pub transcribed: Transcribed,
     /// The user's own version of the text.
     pub edited: Option<String>,
-    /// Name of the file.
-    pub name: Option<String>,
+    /// The user's file that its sound is in. The history only reads it, and it may be gone.
+    pub file: Option<PathBuf>,
     /// The program that the text was written into.
     pub application: Option<String>,
     /// Whether it is kept until the user deletes it.
@@ -121,5 +123,10 @@ impl Entry {
     /// The text as the user wants it.
     pub fn text(&self) -> &str {
         self.edited.as_deref().unwrap_or(&self.transcribed.text)
+    }
+
+    /// Where its sound can be read, unless it still lies in a journal.
+    pub fn recording(&self) -> Option<&Path> {
+        self.sound.as_deref().or(self.file.as_deref())
     }
 }

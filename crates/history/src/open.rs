@@ -10,8 +10,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::{History, HistoryError};
 
-/// The tables, version by version: the database says how many of these it has been through.
-const MIGRATIONS: &[&str] = &[r"
+/// The tables, version by version: the database says how many of these it has been through. `name` is the path of a file.
+const MIGRATIONS: &[&str] = &[
+    r"
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL CHECK (kind IN ('dictation', 'file')),
@@ -46,7 +47,9 @@ CREATE TRIGGER words_of_changed AFTER UPDATE OF text, edited ON entries BEGIN
     INSERT INTO words (words, rowid, shown) VALUES ('delete', old.id, coalesce(old.edited, old.text));
     INSERT INTO words (rowid, shown) VALUES (new.id, coalesce(new.edited, new.text));
 END;
-"];
+",
+    "ALTER TABLE entries ADD COLUMN raw TEXT",
+];
 
 /// Columns that a damaged database is asked for. All have been there since the first version.
 const COLUMNS: &str = "id, kind, state, started_ms, length_ms, text, edited, failure, name, model, device, language, \

@@ -48,7 +48,7 @@ pub struct Forgotten {
 }
 
 const SELECT: &str = "SELECT id, kind, state, started_ms, length_ms, text, edited, failure, name, model, device, language, \
-                      application, waited_ms, pinned, journal, sound FROM entries";
+                      application, waited_ms, pinned, journal, sound, raw FROM entries";
 /// An entry about which nothing is left to be done.
 const OVER: &str = "state IN ('done', 'failed')";
 
@@ -77,7 +77,7 @@ impl History {
                 entry.kind.word(),
                 State::Recording.word(),
                 ms_of(entry.started),
-                entry.name,
+                entry.file.as_deref().map(Path::to_string_lossy),
                 entry.journal.as_deref().map(file_name)
             ],
         )?;
@@ -116,9 +116,9 @@ impl History {
         let state = if what.failure.is_some() { State::Failed } else { State::Done };
         let waited = what.waited.map(|waited| waited.as_millis() as i64);
         let changes = "state = ?, edited = CASE WHEN text = ?2 THEN edited END, text = ?2, failure = ?, model = ?, device = ?, \
-                       language = ?, waited_ms = coalesce(?, waited_ms)";
-        let values: [&dyn ToSql; 7] =
-            [&state.word(), &what.text, &what.failure, &what.model, &what.device, &what.language, &waited];
+                       language = ?, waited_ms = coalesce(?, waited_ms), raw = ?";
+        let values: [&dyn ToSql; 8] =
+            [&state.word(), &what.text, &what.failure, &what.model, &what.device, &what.language, &waited, &what.raw];
         self.change(id, changes, &values)
     }
 
@@ -290,6 +290,16 @@ impl History {
         Ok(forgotten)
     }
 
+    /// A time by this machine's clock and calendar, as `2026-11-26 03:25`.
+    ///
+    /// # Errors
+    /// [`HistoryError::Database`].
+    pub fn local_time(&self, time: SystemTime) -> Result<String, HistoryError> {
+        let seconds = ms_of(time) / 1_000;
+        let format = "SELECT strftime('%Y-%m-%d %H:%M', ?, 'unixepoch', 'localtime')";
+        Ok(self.connection.query_row(format, [seconds], |row| row.get(0))?)
+    }
+
     /// What all recordings take.
     ///
     /// # Errors
@@ -360,6 +370,7 @@ impl History {
             length: duration(row.get("length_ms")?),
             transcribed: Transcribed {
                 text: row.get("text")?,
+                raw: row.get("raw")?,
                 failure: row.get("failure")?,
                 model: row.get("model")?,
                 device: row.get("device")?,
@@ -367,7 +378,7 @@ impl History {
                 waited: duration(row.get("waited_ms")?),
             },
             edited: row.get("edited")?,
-            name: row.get("name")?,
+            file: row.get::<_, Option<String>>("name")?.map(PathBuf::from),
             application: row.get("application")?,
             pinned: row.get("pinned")?,
             sound: file(recordings(&self.folder), row.get("sound")?),

@@ -4,6 +4,7 @@
 //! suits the [`Desktop`], and the first that the program in front is known to have taken the text by ends the search.
 //! An [`Inserter`] does that. What none could insert it leaves on the clipboard.
 
+mod application;
 mod desktop;
 mod inserter;
 mod keysym;
@@ -14,6 +15,7 @@ mod x11;
 use std::fmt;
 use std::time::Duration;
 
+pub use application::application;
 pub use desktop::Desktop;
 pub use inserter::{Inserted, Inserter, Manner, NotInserted};
 

@@ -69,15 +69,20 @@ pub enum ModelError {
     },
 }
 
-/// Where the user's models lie: `$XDG_DATA_HOME/amanuensis/models`, usually `~/.local/share/amanuensis/models`.
+/// Where the user's models lie: in [`data_folder`]`/models`.
 pub fn folder() -> PathBuf {
+    data_folder().join("models")
+}
+
+/// Where what the program keeps for the user lies: `$XDG_DATA_HOME/amanuensis`, usually `~/.local/share/amanuensis`.
+pub fn data_folder() -> PathBuf {
     std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
         // The specification tells to ignore what is not absolute.
         .filter(|path| path.is_absolute())
         .or_else(|| Some(std::env::home_dir()?.join(".local/share")))
         .unwrap_or_else(|| PathBuf::from("/usr/local/share"))
-        .join("amanuensis/models")
+        .join("amanuensis")
 }
 
 /// The user's models, the one installed last first.

@@ -88,7 +88,6 @@ impl Settings {
         let after = &self.post_processing;
         text("postProcessing.endpoint", &after.endpoint, 0..=500)?;
         text("postProcessing.model", &after.model, 0..=200)?;
-        text("postProcessing.key", &after.key, 0..=500)?;
         text("postProcessing.prompt", &after.prompt, 0..=4000)?;
         number("postProcessing.timeoutS", Some(after.timeout_s), 1..=120, "seconds")
     }

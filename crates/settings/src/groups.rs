@@ -360,7 +360,8 @@ pub enum FileFormat {
     Md,
 }
 
-/// A language model that goes over what was dictated. It sees the text and never the sound.
+/// A language model that goes over what was dictated. It sees the text and never the sound. A key that it asks for does not lie
+/// among the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "types", derive(ts_rs::TS), ts(rename = "PostProcessingSettings"))]
 #[serde(default, rename_all = "camelCase")]
@@ -372,8 +373,6 @@ pub struct PostProcessing {
     pub endpoint: String,
     /// Name of the model there. At most 200 characters.
     pub model: String,
-    /// The key, where one is needed. It never leaves with an export. At most 500 characters.
-    pub key: String,
     /// What the model is told to do. At most 4,000 characters.
     pub prompt: String,
     /// Seconds after which the text stays as it was. 1 to 120.
@@ -386,7 +385,6 @@ impl Default for PostProcessing {
             on: false,
             endpoint: "http://127.0.0.1:11434/v1".to_owned(),
             model: String::new(),
-            key: String::new(),
             prompt:
                 "Correct the punctuation and obvious slips of this dictated text. Keep its language and its words. \
                      Answer with the text and nothing else."

@@ -1,7 +1,6 @@
 //! Commands about recordings and their transcripts.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use amanuensis_export::Format;
 use tauri::{AppHandle, State, WebviewWindow};
@@ -38,6 +37,12 @@ pub fn file_language(desk: State<'_, Desk>, id: FileId, language: Option<String>
     ask(&desk, Ask::Language { id, language });
 }
 
+/// Says which model is to transcribe a file; without one it is the one in use.
+#[tauri::command]
+pub fn file_model(desk: State<'_, Desk>, id: FileId, model: Option<String>) {
+    ask(&desk, Ask::Model { id, model });
+}
+
 /// The page shows the transcript of this file, or of none.
 #[tauri::command]
 pub fn show_file(desk: State<'_, Desk>, id: Option<FileId>) {
@@ -54,18 +59,6 @@ pub fn edit_segment(desk: State<'_, Desk>, id: FileId, segment: u32, text: Strin
 #[tauri::command]
 pub fn copy_file(desk: State<'_, Desk>, id: FileId) {
     ask(&desk, Ask::Copy(id));
-}
-
-/// Plays a file from here on, or from its beginning.
-#[tauri::command]
-pub fn play_file(desk: State<'_, Desk>, id: FileId, from_ms: u32) {
-    ask(&desk, Ask::Play { id, from: Duration::from_millis(from_ms.into()) });
-}
-
-/// Plays nothing any more.
-#[tauri::command]
-pub fn stop_playing(desk: State<'_, Desk>) {
-    ask(&desk, Ask::Silence);
 }
 
 /// Asks where a file's text should go, and writes it there. The dialog asks before it takes another file's place. `title` is

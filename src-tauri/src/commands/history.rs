@@ -1,18 +1,13 @@
 //! What the page asks of the history.
 
-use std::time::Duration;
-
 use amanuensis_history::EntryId;
 use tauri::State;
-use tauri::ipc::Response;
 
-use crate::desk::{Ask, Desk, Look, Message};
+use crate::desk::{Desk, HistoryAsk as Ask, Look, Message};
 
 /// The most entries that are shown, and the longest text that is taken from the page.
 const MOST_ENTRIES: u32 = 10_000;
 const MOST_BYTES: usize = 1 << 20;
-/// How long the history may take to find a recording.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn ask(desk: &Desk, ask: Ask) {
     desk.send(Message::History(ask));
@@ -57,23 +52,14 @@ pub fn restore_history(desk: State<'_, Desk>) {
     ask(&desk, Ask::Restore);
 }
 
-/// Writes an entry's text, once more or for the first time.
+/// Writes an entry's text, once more or for the first time, with the model of this name or the one in use.
 #[tauri::command]
-pub fn transcribe_entry(desk: State<'_, Desk>, id: u32) {
-    ask(&desk, Ask::Transcribe(EntryId(id.into())));
+pub fn transcribe_entry(desk: State<'_, Desk>, id: u32, model: Option<String>) {
+    ask(&desk, Ask::Transcribe(EntryId(id.into()), model));
 }
 
 /// Keeps the recording of a dictation that broke off.
 #[tauri::command]
 pub fn keep_entry(desk: State<'_, Desk>, id: u32) {
     ask(&desk, Ask::Keep(EntryId(id.into())));
-}
-
-/// The recording of an entry, as FLAC; nothing, if there is none. The page cannot name a file.
-#[tauri::command(async)]
-pub fn sound_of(desk: State<'_, Desk>, id: u32) -> Response {
-    let (answer, sound) = crossbeam_channel::bounded(1);
-    ask(&desk, Ask::Sound(EntryId(id.into()), answer));
-    let path = sound.recv_timeout(PATIENCE).ok().flatten();
-    Response::new(path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default())
 }

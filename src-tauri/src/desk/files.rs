@@ -4,20 +4,24 @@
 //! which report with one.
 
 mod entry;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use amanuensis_audio::{AudioFile, FileError, Playback, PlaybackEvent};
+use amanuensis_audio::{AudioFile, FileError};
 use amanuensis_engine::{Engine, Event, Priority, Request, RequestError, SubmitError};
 use amanuensis_export::{Format, WriteError, plain_name};
-use amanuensis_folders::Found;
+use amanuensis_folders::{Found, WatchEvent};
+use amanuensis_history::Transcribed;
 use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Message, error, report, sentence};
-use crate::wire::{File, FileState, FileTranscript, Notice, Playing, Tone, Update};
-use entry::{Entry, millis};
+use super::history::FileDone;
+use super::{Message, report, sentence};
+use crate::wire::{File, FileState, FileTranscript, Notice, Said, Update};
+use entry::Entry;
+use watched::{Watched, Watching};
 
 /// Number of a file since the app was started.
 pub type FileId = u32;
@@ -34,6 +38,8 @@ pub enum Ask {
     Move { id: FileId, before: Option<FileId> },
     /// A file is in this language; one that is done is transcribed again.
     Language { id: FileId, language: Option<String> },
+    /// A file is to be transcribed by the model of this name; one that is done is transcribed again.
+    Model { id: FileId, model: Option<String> },
     /// The page shows the transcript of this file.
     Show(Option<FileId>),
     /// A segment has another text.
@@ -44,18 +50,18 @@ pub enum Ask {
     Place { id: FileId, format: Format, reply: Box<dyn FnOnce(PathBuf, String) + Send> },
     /// Write a file's text to where somebody wants it, in the place of what is there.
     Export { id: FileId, format: Format, path: PathBuf },
-    /// Play a file from here on.
-    Play { id: FileId, from: Duration },
-    /// Play nothing.
-    Silence,
     /// The recordings among what was added.
     Found(Found),
     /// A file was opened, or cannot be.
     Opened(FileId, Box<Result<AudioFile, FileError>>),
-    /// The playback of this number goes on, or is over.
-    Heard(u32, PlaybackEvent),
     /// A document was written, or cannot be.
     Written(Result<PathBuf, WriteError>),
+    /// A document was written beside a recording of the watched folder, or cannot be.
+    WrittenBeside(FileId, Result<PathBuf, WriteError>),
+    /// The folder is being watched, or cannot be.
+    Watching(Watching),
+    /// Something happened in the watched folder.
+    Watched(WatchEvent),
 }
 
 /// What a request asks of the desk in turn.
@@ -73,9 +79,7 @@ pub struct Files {
     stage: Stage,
     /// The file whose transcript the page shows.
     shown: Option<FileId>,
-    heard: Option<Heard>,
-    /// Playbacks so far.
-    played: u32,
+    watched: Watched,
     /// What the page should be told, beside the list.
     news: Vec<Update>,
     /// What is received from while no file is being transcribed.
@@ -89,36 +93,41 @@ pub struct Files {
 enum Stage {
     Nothing,
     /// A thread opens it, for a disk may sleep and a network may be slow.
-    Opening(FileId),
-    Transcribing(FileId, amanuensis_engine::Job),
-}
-
-/// What is being played. Dropped, it falls silent.
-struct Heard {
-    playing: Playing,
-    number: u32,
-    _playback: Playback,
+    Opening(FileId, Engine),
+    Transcribing {
+        id: FileId,
+        job: amanuensis_engine::Job,
+        /// It ends with the last who has it.
+        _engine: Engine,
+    },
 }
 
 impl Files {
-    /// No files. What threads have to say goes to `inbox`.
-    pub fn new(inbox: Sender<Message>) -> Self {
-        Self {
+    /// No files but those that come by the settings. What threads have to say goes to `inbox`.
+    pub fn new(inbox: Sender<Message>, settings: &amanuensis_settings::Files) -> Self {
+        let mut files = Self {
             list: Vec::new(),
             added: 0,
             stage: Stage::Nothing,
             shown: None,
-            heard: None,
-            played: 0,
+            watched: Watched::default(),
             news: Vec::new(),
             silence: crossbeam_channel::never(),
             patience: None,
             inbox,
-        }
+        };
+        files.adopt(settings);
+        files
     }
 
     /// Does what is asked.
-    pub fn handle(&mut self, ask: Ask, engine: Option<&Engine>, now: Instant) -> Option<Effect> {
+    pub fn handle(&mut self, ask: Ask, now: Instant) -> Option<Effect> {
+        let effect = self.obey(ask, now);
+        self.see_to_watched();
+        effect
+    }
+
+    fn obey(&mut self, ask: Ask, now: Instant) -> Option<Effect> {
         match ask {
             Ask::Add(paths) => report(&self.inbox, "find recordings", move || {
                 Message::Files(Ask::Found(amanuensis_folders::recordings(&paths)))
@@ -129,6 +138,10 @@ impl Files {
             Ask::Move { id, before } => self.put_before(id, before),
             Ask::Language { id, language } => {
                 self.entry(id)?.language = language;
+                self.retry(id);
+            }
+            Ask::Model { id, model } => {
+                self.entry(id)?.model = model;
                 self.retry(id);
             }
             Ask::Show(id) => {
@@ -154,14 +167,13 @@ impl Files {
                 });
             }
             Ask::Written(Ok(path)) => {
-                let message = format!("Saved as {}.", plain_name(path.as_os_str()));
-                return Some(Effect::Tell(Notice { tone: Tone::Info, message }));
+                return Some(Effect::Tell(Notice::info(Said::Saved { path: plain_name(path.as_os_str()) })));
             }
-            Ask::Written(Err(cause)) => return Some(Effect::Tell(error(sentence(&cause)))),
-            Ask::Play { id, from } => self.play(id, from),
-            Ask::Silence => self.fall_silent(),
-            Ask::Heard(number, event) => return self.heard(number, event),
-            Ask::Opened(id, result) => self.opened(id, *result, engine?, now),
+            Ask::Written(Err(cause)) => return Some(Effect::Tell(Notice::error(Said::NotSaved, sentence(&cause)))),
+            Ask::WrittenBeside(id, result) => return self.written_beside(id, result),
+            Ask::Watching(watching) => return self.watching(watching),
+            Ask::Watched(event) => return self.happened_in_folder(event),
+            Ask::Opened(id, result) => self.opened(id, *result, now),
         }
         None
     }
@@ -171,18 +183,21 @@ impl Files {
     }
 
     fn found(&mut self, found: Found) -> Option<Effect> {
-        for path in &found.recordings {
-            self.added += 1;
-            self.list.push(Entry::new(self.added, path.clone()));
-        }
-        let message = if found.recordings.is_empty() {
-            "There is no recording in it. Choose files with sound, such as WAV, MP3 or M4A.".to_owned()
-        } else if found.more {
-            format!("The first {} recordings were taken. Add the others when these are done.", found.recordings.len())
+        let said = if found.recordings.is_empty() {
+            Some(Said::NoRecordings)
         } else {
-            return None;
+            let count = u32::try_from(found.recordings.len()).unwrap_or(u32::MAX);
+            found.more.then_some(Said::OnlyFirst { count })
         };
-        Some(Effect::Tell(error(message)))
+        for path in found.recordings {
+            self.add(path);
+        }
+        said.map(|said| Effect::Tell(Notice::warning(said)))
+    }
+
+    fn add(&mut self, path: PathBuf) -> &mut Entry {
+        self.added += 1;
+        self.list.push_mut(Entry::new(self.added, path))
     }
 
     fn drop_file(&mut self, id: FileId) {
@@ -191,16 +206,11 @@ impl Files {
             FileState::Waiting | FileState::Running { .. } => {
                 self.list[index].state = FileState::Cancelled;
                 // A dropped job is cancelled. A file that is being opened is found to be cancelled afterwards.
-                if matches!(&self.stage, Stage::Transcribing(running, _) if *running == id) {
+                if matches!(&self.stage, Stage::Transcribing { id: running, .. } if *running == id) {
                     self.stage = Stage::Nothing;
                 }
             }
-            FileState::Done | FileState::Cancelled | FileState::Failed { .. } => {
-                self.list.remove(index);
-                if self.heard.as_ref().is_some_and(|heard| heard.playing.file == id) {
-                    self.fall_silent();
-                }
-            }
+            FileState::Done | FileState::Cancelled | FileState::Failed { .. } => _ = self.list.remove(index),
         }
     }
 
@@ -223,53 +233,74 @@ impl Files {
         self.list.insert(to.unwrap_or(self.list.len()), entry);
     }
 
-    /// Begins with the next file, if none is being worked on.
-    pub fn advance(&mut self, now: Instant) {
+    /// The file whose turn it is, if none is being worked on, and the model that it wants.
+    pub fn next(&self, now: Instant) -> Option<(FileId, Option<String>)> {
         if !matches!(self.stage, Stage::Nothing) || self.patience.is_some_and(|until| now < until) {
-            return;
+            return None;
         }
+        let entry = self.list.iter().find(|entry| entry.state == FileState::Waiting)?;
+        Some((entry.id, entry.model.clone()))
+    }
+
+    /// Begins with a file, by an engine of which `by` tells.
+    pub fn begin(&mut self, id: FileId, engine: Engine, by: Transcribed) {
         self.patience = None;
-        let Some(entry) = self.list.iter_mut().find(|entry| entry.state == FileState::Waiting) else { return };
-        let (id, path) = (entry.id, entry.path.clone());
-        self.stage = Stage::Opening(id);
+        let Some(entry) = self.entry(id) else { return };
+        entry.by = by;
+        let path = entry.path.clone();
+        self.stage = Stage::Opening(id, engine);
         report(&self.inbox, "open file", move || Message::Files(Ask::Opened(id, Box::new(AudioFile::open(&path)))));
     }
 
-    /// There is no model that could transcribe what waits.
-    pub fn fail_waiting(&mut self, message: &str) {
-        for entry in self.list.iter_mut().filter(|entry| entry.state == FileState::Waiting) {
-            entry.state = FileState::Failed { message: message.to_owned() };
+    /// A file that waits cannot be transcribed: a sentence.
+    pub fn fail(&mut self, id: FileId, why: &str) {
+        if let Some(entry) = self.entry(id) {
+            entry.fail(&why);
         }
+        self.see_to_watched();
     }
 
-    /// When [`advance`](Self::advance) should be called again, if nothing else happens.
+    /// Whether a file waits for the model in use, or is being transcribed by it.
+    pub fn wait(&self) -> bool {
+        self.list.iter().any(|entry| !entry.is_over() && entry.model.is_none())
+    }
+
+    /// Whether a file waits for this model, or is being transcribed by it.
+    pub fn want(&self, model: &str) -> bool {
+        self.list.iter().any(|entry| !entry.is_over() && entry.model.as_deref() == Some(model))
+    }
+
+    /// Where a file lies.
+    pub fn path_of(&self, id: FileId) -> Option<PathBuf> {
+        self.list.iter().find(|entry| entry.id == id).map(|entry| entry.path.clone())
+    }
+
+    /// When [`next`](Self::next) should be asked again, if nothing else happens.
     pub fn due(&self) -> Option<Instant> {
         self.patience
     }
 
-    fn opened(&mut self, id: FileId, result: Result<AudioFile, FileError>, engine: &Engine, now: Instant) {
-        if matches!(self.stage, Stage::Opening(opening) if opening == id) {
-            self.stage = Stage::Nothing;
-        }
+    fn opened(&mut self, id: FileId, result: Result<AudioFile, FileError>, now: Instant) {
+        let engine = match std::mem::replace(&mut self.stage, Stage::Nothing) {
+            Stage::Opening(opening, engine) if opening == id => engine,
+            other => return self.stage = other,
+        };
         let Some(entry) = self.list.iter_mut().find(|entry| entry.id == id) else { return };
         if entry.state != FileState::Waiting {
             return;
         }
         let file = match result {
             Ok(file) => file,
-            Err(error) => {
-                entry.fail(&error);
-                return;
-            }
+            Err(error) => return entry.fail(&error),
         };
         entry.duration = file.duration();
         let options =
             DecodeOptions { language: entry.language.clone(), word_timestamps: true, ..DecodeOptions::default() };
-        let request = Request { audio: file.into(), priority: Priority::Interactive, options, deadline: None };
-        match engine.submit(request) {
+        let priority = if entry.watched { Priority::Batch } else { Priority::Interactive };
+        match engine.submit(Request { audio: file.into(), priority, options, deadline: None }) {
             Ok(job) => {
                 entry.state = FileState::Running { done: None, left_s: None };
-                self.stage = Stage::Transcribing(id, job);
+                self.stage = Stage::Transcribing { id, job, _engine: engine };
             }
             Err(SubmitError::Busy { retry_after, .. }) => {
                 self.patience = Some(now + retry_after.max(Duration::from_millis(100)));
@@ -281,20 +312,20 @@ impl Files {
     /// What happens to the file that is being transcribed.
     pub fn events(&self) -> &Receiver<Event> {
         match &self.stage {
-            Stage::Transcribing(_, job) => job.events(),
-            Stage::Nothing | Stage::Opening(_) => &self.silence,
+            Stage::Transcribing { job, .. } => job.events(),
+            Stage::Nothing | Stage::Opening(..) => &self.silence,
         }
     }
 
-    /// Takes an event; none means that no more will come.
-    pub fn happened(&mut self, event: Option<Event>, now: Instant) {
-        let Stage::Transcribing(id, _) = self.stage else { return };
+    /// Takes an event; none means that no more will come. Returns what the history should know of a file that is over.
+    pub fn happened(&mut self, event: Option<Event>, now: Instant) -> Option<FileDone> {
+        let Stage::Transcribing { id, .. } = self.stage else { return None };
         // A job ends with its event; a channel that closes without one is an engine that was shut down.
         let event = event.unwrap_or(Event::Finished(Err(RequestError::Cancelled)));
         let shown = self.shown == Some(id);
-        let Some(entry) = self.list.iter_mut().find(|entry| entry.id == id) else { return };
+        let entry = self.list.iter_mut().find(|entry| entry.id == id)?;
         match event {
-            Event::Started => entry.began = Some(now),
+            Event::Started => entry.start(now),
             Event::Segment(segment) => {
                 if let (index, Some(segment)) = (entry.segments.len() as u32, entry.push(segment))
                     && shown
@@ -305,52 +336,13 @@ impl Files {
             Event::Progress { done, total } => entry.progress(done, total, now),
             Event::Finished(result) => {
                 entry.finish(result);
+                let done = entry.for_history();
                 self.stage = Stage::Nothing;
+                self.see_to_watched();
+                return done;
             }
         }
-    }
-
-    fn play(&mut self, id: FileId, from: Duration) {
-        self.played += 1;
-        let (number, inbox) = (self.played, self.inbox.clone());
-        let Some(path) = self.entry(id).map(|entry| entry.path.clone()) else { return };
-        // What is heard now falls silent first: two at a time help nobody.
-        self.heard = None;
-        let playback = Playback::start(path, from, move |event| {
-            // The desk may have been closed meanwhile, and it may be busy: the next event says more than this one.
-            let message = Message::Files(Ask::Heard(number, event));
-            match &message {
-                Message::Files(Ask::Heard(_, PlaybackEvent::At(_))) => _ = inbox.try_send(message),
-                _ => _ = inbox.send(message),
-            }
-        });
-        let playing = Playing { file: id, at_ms: millis(from) };
-        self.news.push(Update::Playing { playing: Some(playing) });
-        self.heard = Some(Heard { playing, number, _playback: playback });
-    }
-
-    fn fall_silent(&mut self) {
-        self.heard = None;
-        self.news.push(Update::Playing { playing: None });
-    }
-
-    fn heard(&mut self, number: u32, event: PlaybackEvent) -> Option<Effect> {
-        let heard = self.heard.as_mut().filter(|heard| heard.number == number)?;
-        match event {
-            PlaybackEvent::At(time) => {
-                heard.playing.at_ms = millis(time);
-                self.news.push(Update::Playing { playing: Some(heard.playing) });
-                None
-            }
-            PlaybackEvent::Ended => {
-                self.fall_silent();
-                None
-            }
-            PlaybackEvent::Failed(cause) => {
-                self.fall_silent();
-                Some(Effect::Tell(error(sentence(&cause))))
-            }
-        }
+        None
     }
 
     /// The list, as it is shown.
@@ -365,8 +357,7 @@ impl Files {
 
     /// All that the page shows of one file, for a page that knows nothing.
     pub fn whole(&self) -> Vec<Update> {
-        let playing = self.heard.as_ref().map(|heard| heard.playing);
-        self.transcript().into_iter().chain([Update::Playing { playing }]).collect()
+        self.transcript().into_iter().collect()
     }
 
     fn transcript(&self) -> Option<Update> {
@@ -382,9 +373,9 @@ mod tests {
 
     fn files(names: &[&str]) -> (Files, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        let mut files = Files::new(inbox);
+        let mut files = Files::new(inbox, &amanuensis_settings::Files::default());
         let recordings = names.iter().map(PathBuf::from).collect();
-        let effect = files.handle(Ask::Found(Found { recordings, more: false }), None, Instant::now());
+        let effect = files.handle(Ask::Found(Found { recordings, more: false }), Instant::now());
         assert!(effect.is_none());
         (files, messages)
     }
@@ -394,7 +385,7 @@ mod tests {
     }
 
     fn ask(files: &mut Files, ask: Ask) -> Option<Effect> {
-        files.handle(ask, None, Instant::now())
+        files.handle(ask, Instant::now())
     }
 
     #[test]
@@ -411,11 +402,10 @@ mod tests {
 
     #[test]
     fn what_failed_can_be_tried_again() {
-        let (mut files, messages) = files(&["/nowhere/a.wav"]);
-        files.advance(Instant::now());
-        let Message::Files(Ask::Opened(1, result)) = messages.recv().unwrap() else { panic!("it was opened") };
-        let message = result.unwrap_err().to_string();
-        files.fail_waiting(&message);
+        let (mut files, _messages) = files(&["/nowhere/a.wav"]);
+        assert_eq!(files.next(Instant::now()), Some((1, None)));
+        files.fail(1, "there is no model");
+        assert_eq!(files.next(Instant::now()), None);
         ask(&mut files, Ask::Retry(1));
         assert_eq!(files.shown()[0].state, FileState::Waiting);
         ask(&mut files, Ask::Drop(1));
@@ -439,6 +429,6 @@ mod tests {
     fn a_folder_without_recordings_is_told() {
         let (mut files, _messages) = files(&["/a.wav"]);
         let effect = ask(&mut files, Ask::Found(Found::default()));
-        assert!(matches!(effect, Some(Effect::Tell(notice)) if notice.message.contains("no recording")));
+        assert!(matches!(effect, Some(Effect::Tell(notice)) if notice.said == Said::NoRecordings));
     }
 }

@@ -4,7 +4,7 @@
 
 mod clerk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +12,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use amanuensis_audio::{AudioFile, SAMPLE_RATE};
-use amanuensis_dictation::{Keep, Outcome, TakeId, TextRules};
+use amanuensis_dictation::{Keep, Outcome, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Event as JobEvent, Priority, Request, SubmitError};
 use amanuensis_history::{EntryId, Transcribed};
 use amanuensis_journal::{Folder, Head, Limits, Recorder, Report};
 use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::desk::sentence;
-use crate::wire::{self, Notice};
+use super::lending::Lent;
+use super::{State, sentence};
+use crate::wire::{self, Notice, Played, Update};
 use clerk::{Clerk, Rules};
 
 /// What the page asks for.
@@ -37,12 +38,12 @@ pub enum Ask {
     DeleteAll,
     /// Put back what was taken off the list last.
     Restore,
-    /// Write an entry's text, once more or for the first time.
-    Transcribe(EntryId),
+    /// Write an entry's text, once more or for the first time, with the model of this name or the one in use.
+    Transcribe(EntryId, Option<String>),
     /// Keep the sound of a dictation that broke off, without its text.
     Keep(EntryId),
-    /// Where is the sound of this entry?
-    Sound(EntryId, Sender<Option<PathBuf>>),
+    /// Play the sound of this entry from here on.
+    Sound(u32, Duration),
 }
 
 /// What is looked at.
@@ -54,11 +55,25 @@ pub struct Look {
     pub limit: u32,
 }
 
+/// A file that was transcribed, as far as it went.
+pub struct FileDone {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// When it was begun with.
+    pub started: SystemTime,
+    /// How long it is.
+    pub length: Duration,
+    /// What came of it.
+    pub transcribed: Transcribed,
+}
+
 /// What the thread is told.
 enum Order {
     Begin(TakeId, Head, PathBuf),
     Journal(TakeId, Report),
     Finished(TakeId, Outcome, Transcribed),
+    WrittenInto(TakeId, String),
+    File(FileDone),
     Transcribed(EntryId, Transcribed),
     GoBy(Rules),
     Ask(Ask),
@@ -73,8 +88,20 @@ pub enum News {
     Interrupted(Vec<wire::Interrupted>),
     /// The user should know.
     Notice(Notice),
-    /// This file's text is wanted.
-    Transcribe(EntryId, PathBuf),
+    /// An entry's text is wanted.
+    Transcribe(Again),
+    /// The sound of this entry lies there, and is to be heard from here on.
+    Sound(u32, PathBuf, Duration),
+}
+
+/// An entry that waits to be written down.
+pub struct Again {
+    /// Its number.
+    pub id: EntryId,
+    /// Where its sound lies.
+    pub sound: PathBuf,
+    /// Name of the model that is to do it; none for the one in use.
+    pub model: Option<String>,
 }
 
 /// The history, as the desk knows it. Dropping it ends the thread after all that it was told is done.
@@ -85,6 +112,8 @@ pub struct Past {
     /// Whether anything is written down.
     on: Arc<AtomicBool>,
     journals: Folder,
+    /// Entries whose model is not there yet, in order.
+    waiting: VecDeque<Again>,
 }
 
 impl Past {
@@ -100,7 +129,7 @@ impl Past {
             .spawn(move || Clerk::open(&folder, theirs, rules, sender).run(&receiver))
             .expect("BUG: few threads are running");
         let on = Arc::new(AtomicBool::new(settings.on));
-        Self { orders, news, thread: Some(thread), on, journals }
+        Self { orders, news, thread: Some(thread), on, journals, waiting: VecDeque::new() }
     }
 
     /// What there is to tell.
@@ -135,8 +164,20 @@ impl Past {
         self.order(Order::Finished(take, outcome, by));
     }
 
+    /// The text of a take was put into this program.
+    pub fn written_into(&self, take: TakeId, application: String) {
+        self.order(Order::WrittenInto(take, application));
+    }
+
+    /// A file was transcribed.
+    pub fn file(&self, done: FileDone) {
+        if self.on.load(Ordering::Relaxed) {
+            self.order(Order::File(done));
+        }
+    }
+
     /// Writes out the sound of an entry, on a thread that ends with the engine.
-    pub fn transcribe(
+    fn transcribe(
         &self,
         id: EntryId,
         sound: PathBuf,
@@ -155,8 +196,23 @@ impl Past {
     }
 
     /// The text of an entry could not be asked for.
-    pub fn not_transcribed(&self, id: EntryId, failure: String) {
+    fn not_transcribed(&self, id: EntryId, failure: String) {
         self.order(Order::Transcribed(id, Transcribed { failure: Some(failure), ..Transcribed::default() }));
+    }
+
+    /// Whether an entry waits for the model in use.
+    pub fn waits(&self) -> bool {
+        self.waiting.iter().any(|again| again.model.is_none())
+    }
+
+    /// Whether an entry waits for this model.
+    pub fn wants(&self, model: &str) -> bool {
+        self.waiting.iter().any(|again| again.model.as_deref() == Some(model))
+    }
+
+    /// Lets an entry wait.
+    pub fn wait(&mut self, again: Again) {
+        self.waiting.push_back(again);
     }
 
     fn order(&self, order: Order) {
@@ -171,6 +227,50 @@ impl Drop for Past {
         if let Some(thread) = self.thread.take() {
             // A panic was printed already, and there is nothing left to clean up.
             let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    /// Writes out the entries that wait, as far as their models are there.
+    pub(super) fn write_again(&mut self) {
+        while let Some(again) = self.past.waiting.pop_front() {
+            match self.lend(again.model.as_deref()) {
+                Lent::Ready(engine, by) => {
+                    let Setup { options, text, .. } = self.chosen.setup();
+                    self.past.transcribe(again.id, again.sound, engine, options, text, by);
+                }
+                Lent::Coming => {
+                    self.past.waiting.push_front(again);
+                    return;
+                }
+                Lent::Failed(why) => self.past.not_transcribed(again.id, why),
+            }
+        }
+    }
+
+    /// Takes what the history tells.
+    pub(super) fn learn(&mut self, news: News) {
+        match news {
+            News::Notice(notice) => self.view.notice = Some(notice),
+            News::Shown(history) => {
+                self.shown.retain(|shown| !matches!(shown, Update::History { .. }));
+                if let Some(history) = history {
+                    let update = Update::History { history };
+                    self.outbox.push(update.clone());
+                    self.shown.push(update);
+                }
+            }
+            News::Interrupted(interrupted) => {
+                let update = Update::Interrupted { interrupted };
+                if !self.shown.contains(&update) {
+                    self.shown.retain(|shown| !matches!(shown, Update::Interrupted { .. }));
+                    self.outbox.push(update.clone());
+                    self.shown.push(update);
+                }
+            }
+            News::Transcribe(again) => self.past.wait(again),
+            News::Sound(id, path, from) => self.play(Played::Entry { id }, path, from),
         }
     }
 }

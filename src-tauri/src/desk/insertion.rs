@@ -2,12 +2,13 @@
 
 mod probe;
 
+use amanuensis_dictation::TakeId;
 use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, PERMISSION, WayName};
 use amanuensis_settings::Insertion as Wanted;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Errand, Message, State, error, sentence};
-use crate::wire::{InsertionTest, TestedWay, Update};
+use super::{Errand, Message, State, sentence};
+use crate::wire::{InsertionTest, Notice, Said, TestedWay, Update};
 
 pub use probe::TestError;
 
@@ -16,7 +17,10 @@ pub type Tested = Vec<(WayName, Result<(), TestError>)>;
 
 /// A text, and what became of it.
 pub struct Delivery {
+    take: TakeId,
     text: String,
+    /// The program that had the focus before.
+    application: Option<String>,
     result: Result<Inserted, NotInserted>,
 }
 
@@ -24,8 +28,8 @@ pub struct Delivery {
 enum Job {
     /// How it is to be done from now on.
     Use(Wanted),
-    /// To be inserted.
-    Text(String),
+    /// The text of a take is to be inserted.
+    Text(TakeId, String),
     /// Which ways work is to be found out.
     Test,
 }
@@ -70,10 +74,10 @@ impl Insertion {
         self.own_focus = own_focus;
     }
 
-    /// Puts a text into the program that has the focus, after those that wait.
-    pub fn insert(&self, text: String) {
+    /// Puts the text of a take into the program that has the focus, after those that wait.
+    pub fn insert(&self, take: TakeId, text: String) {
         if self.wanted.automatic && !self.own_focus {
-            self.tell(Job::Text(text));
+            self.tell(Job::Text(take, text));
         }
     }
 
@@ -100,9 +104,10 @@ fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop) {
                 inserter = Inserter::new(desktop.clone(), manner.clone());
                 continue;
             }
-            Job::Text(text) => {
+            Job::Text(take, text) => {
+                let application = amanuensis_insert::application(desktop);
                 let result = inserter.insert(&text);
-                Message::Inserted(Delivery { text, result })
+                Message::Inserted(Delivery { take, text, application, result })
             }
             Job::Test => {
                 // As if nothing had been chosen: the best way that works is what is looked for.
@@ -120,19 +125,25 @@ fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop) {
 
 impl State {
     /// A text that did not get where it belongs is on the clipboard then, and still in the window.
-    pub(super) fn inserted(&mut self, Delivery { text, result }: Delivery) {
+    pub(super) fn inserted(&mut self, Delivery { take, text, application, result }: Delivery) {
         match result {
-            Ok(Inserted { way }) => tracing::debug!(way = way.word(), "inserted"),
+            Ok(Inserted { way }) => {
+                tracing::debug!(way = way.word(), "inserted");
+                if let Some(application) = application {
+                    self.past.written_into(take, application);
+                }
+            }
             Err(cause) => {
                 let words = self.words();
-                let kept = if self.copy(text) { words.on_clipboard } else { words.in_window };
-                let message = format!("{} {kept}", sentence(&cause));
+                let copied = self.copy(text);
+                let kept = if copied { words.on_clipboard } else { words.in_window };
+                let cause = sentence(&cause);
                 // Our own window is not in front, whether or not it can be seen.
                 if self.chosen.settings().interface.notifications {
                     let summary = words.not_inserted.to_owned();
-                    (self.run_errand)(Errand::Notify { summary, body: message.clone() });
+                    (self.run_errand)(Errand::Notify { summary, body: format!("{cause} {kept}") });
                 }
-                self.view.notice = Some(error(message));
+                self.view.notice = Some(Notice::error(Said::NotInserted { copied }, cause));
             }
         }
     }

@@ -13,7 +13,7 @@ use amanuensis_whisper::{Dims, Weights};
 use crossbeam_channel::Sender;
 
 use super::{Message, State, report, sentence, settings};
-use crate::wire::{FileState, Model, Models as Shown, Phase, ShelfModel, ShelfState, Update};
+use crate::wire::{Model, Models as Shown, Phase, ShelfModel, ShelfState, Update};
 
 /// What can happen to the models.
 pub enum Order {
@@ -240,8 +240,14 @@ impl Models {
         }
     }
 
+    /// Names of the installed models that can be used, the newest first.
+    pub fn usable(&self) -> Vec<String> {
+        let usable = self.installed.iter().filter(|model| model.dims.is_ok());
+        usable.map(|model| model.file.name.clone()).collect()
+    }
+
     /// Reads which models are installed.
-    fn look(&self) {
+    pub fn look(&self) {
         report(&self.inbox, "list models", || {
             let found = amanuensis_models::installed().into_iter().chain(amanuensis_models::demo());
             Message::Models(Order::Found(found.map(Installed::read).collect()))
@@ -334,6 +340,9 @@ impl State {
     pub(super) fn about_models(&mut self, order: Order) {
         let looked = matches!(order, Order::Found(_));
         self.models.handle(order, self.view.phase != Phase::Idle);
+        if looked {
+            self.tell_of_settings();
+        }
         if looked && std::mem::take(&mut self.models.changed) {
             self.reconsider_model();
         }
@@ -385,10 +394,10 @@ impl State {
 
     /// Gives the model's memory back once nobody has asked it for a while, and reads it again once somebody does.
     pub(super) fn rest_if_idle(&mut self, now: Instant) {
-        let waits = |file: &crate::wire::File| matches!(file.state, FileState::Waiting | FileState::Running { .. });
         let wanted = self.view.phase != Phase::Idle
             || self.view.writing > 0
-            || self.view.files.iter().any(waits)
+            || self.files.wait()
+            || self.past.waits()
             || self.chosen.settings().server.on;
         let Some(engine) = &self.engine else {
             self.rest = Rest::default();
@@ -455,7 +464,7 @@ impl Installed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::desk) mod tests {
     use std::sync::Arc;
 
     use amanuensis_settings::Store;
@@ -465,17 +474,17 @@ mod tests {
     use crate::desk::load_model;
 
     /// A desk that is not run by a thread, and what threads report to it.
-    fn state(folder: &std::path::Path) -> (State, Receiver<Message>) {
+    pub(in crate::desk) fn state(folder: &std::path::Path) -> (State, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
         let store = Store::at(folder.join("settings.json"));
         (State::new(inbox, folder, store, Arc::new(load_model), Box::new(|_| {})), messages)
     }
 
     /// Hands over what is reported until the model was read.
-    fn read_model(state: &mut State, messages: &Receiver<Message>) {
+    pub(in crate::desk) fn read_model(state: &mut State, messages: &Receiver<Message>) {
         loop {
             let message = messages.recv_timeout(Duration::from_secs(60)).expect("the model is read");
-            let over = matches!(message, Message::Loaded(_));
+            let over = matches!(message, Message::Loaded(_) | Message::GuestLoaded(..));
             state.handle(message);
             if over {
                 return;
@@ -534,7 +543,8 @@ mod tests {
         state.change(settings);
         read_model(&mut state, &messages);
         let notice = state.view.notice.as_ref().expect("it is told");
-        assert!(notice.message.contains("broken.bin is not a Whisper model"), "{}", notice.message);
+        let detail = notice.detail.as_deref().unwrap_or_default();
+        assert!(detail.contains("broken.bin is not a Whisper model"), "{detail}");
         assert!(
             matches!(&state.view.model, Model::Ready { name, .. } if Some(name) == state.chosen.settings().model.name.as_ref())
         );

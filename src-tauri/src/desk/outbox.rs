@@ -69,7 +69,7 @@ impl Outbox {
                 !matches!(old, Update::Live { take: other, .. } | Update::Text { take: other, .. } if other == take)
             }),
             Update::Playing { .. } => self.news.retain(|old| !matches!(old, Update::Playing { .. })),
-            Update::Spoken { .. } | Update::Transcript { .. } => {}
+            Update::Spoken { .. } | Update::Transcript { .. } | Update::Rewritten { .. } => {}
             Update::View { .. } | Update::Texts { .. } => {}
         }
         self.news.push(update);
@@ -125,7 +125,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Outbox, PAUSE};
-    use crate::wire::{Model, Phase, Playing, Update, View};
+    use crate::wire::{Model, Phase, Played, Playing, Update, View};
 
     fn view(writing: u32) -> View {
         View {
@@ -193,7 +193,7 @@ mod tests {
         outbox.push(live("a b"));
         let last = Update::Text { take: 1, text: "A, B.".into() };
         outbox.push(last.clone());
-        outbox.push(Update::Playing { playing: Some(Playing { file: 3, at_ms: 100 }) });
+        outbox.push(Update::Playing { playing: Some(Playing { of: Played::File { id: 3 }, at_ms: 100 }) });
         outbox.push(Update::Playing { playing: None });
         flush(&mut outbox, start + PAUSE);
         assert_eq!(received.try_iter().collect::<Vec<_>>(), [vec![last, Update::Playing { playing: None }]]);

@@ -9,13 +9,16 @@ use amanuensis_backends::{Choice, CpuOptions};
 use amanuensis_dictation::text::{Capitals, Replacement, TextRules};
 use amanuensis_dictation::{Between, Rules, Setup};
 use amanuensis_engine::{Engine, Shutdown};
+use amanuensis_export::plain_name;
+use amanuensis_polish::Key;
 use amanuensis_server::{Access, Limits, Server, Token, token_file};
 use amanuensis_settings::{self as file, DevicePolicy, NpuFormat, Settings, Store};
 use amanuensis_whisper::DecodeOptions;
 use amanuensis_whisper::languages::LANGUAGES;
 
-use super::{Loaded, Message, State, autostart, error, report, sentence};
-use crate::wire::{Api, Choices, Model, Notice, Phase, Tone, Update};
+use super::models::Models;
+use super::{Loaded, Message, State, autostart, report, sentence};
+use crate::wire::{Api, Choices, KeyState, Model, Notice, Phase, Said, Update};
 
 /// How long other programs' requests may go on after the server was switched off.
 const GRACE: Duration = Duration::from_secs(2);
@@ -32,6 +35,10 @@ pub enum Order {
     Import(PathBuf),
     /// Into a file.
     Export(PathBuf),
+    /// Whatever recording is put into this folder is to be transcribed.
+    WatchFolder(PathBuf),
+    /// The language model's key is this one, or none if it is empty.
+    Key(String),
     /// The server's token is to be on the clipboard.
     CopyToken,
 }
@@ -68,7 +75,7 @@ impl Chosen {
     /// The settings in the file, and a notice if it could not be used.
     pub fn open(store: Store) -> (Self, Option<Notice>) {
         let opened = store.open(SystemTime::now());
-        let notice = opened.discarded.map(|discarded| error(sentence(&discarded)));
+        let notice = opened.discarded.map(|discarded| Notice::error(Said::SettingsDiscarded, sentence(&discarded)));
         (Self { store, settings: opened.settings, opening: None, serving: Serving::Off }, notice)
     }
 
@@ -78,7 +85,7 @@ impl Chosen {
     }
 
     /// All that the page is to know.
-    pub fn shown(&self) -> Update {
+    pub fn shown(&self, models: &Models) -> Update {
         let api = match &self.serving {
             Serving::Off if self.settings.server.on => Api::Changing,
             Serving::Off => Api::Off,
@@ -90,6 +97,13 @@ impl Chosen {
             settings: self.settings.clone(),
             api,
             opening: self.opening.is_some(),
+            models: models.usable(),
+            key: match Key::find(&self.key_file()) {
+                Ok(None) => KeyState::None,
+                Ok(Some(_)) if std::env::var_os(amanuensis_polish::VARIABLE).is_some() => KeyState::Environment,
+                Ok(Some(_)) => KeyState::Kept,
+                Err(cause) => KeyState::Unusable { message: sentence(&cause) },
+            },
             spoken: LANGUAGES.iter().map(|(code, _)| (*code).to_owned()).collect(),
             version: amanuensis_version::VERSION.to_owned(),
         });
@@ -109,6 +123,17 @@ impl Chosen {
                 tracing::warn!(%cause, "a model that cannot be used is still chosen in the file");
             }
         }
+    }
+
+    /// The settings, to be changed without all that follows.
+    #[cfg(test)]
+    pub fn settings_for_test(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Where the language model's key is kept.
+    pub fn key_file(&self) -> PathBuf {
+        self.store.beside("llm-key")
     }
 
     /// A session's setup.
@@ -131,22 +156,29 @@ impl State {
                 self.change(settings);
             }
             Order::Import(path) => match file::import(&path) {
-                Ok(mut settings) => {
-                    // No file that was exported has it.
-                    settings.post_processing.key.clone_from(&self.chosen.settings.post_processing.key);
-                    self.change(settings);
-                }
-                Err(cause) => self.view.notice = Some(error(sentence(&cause))),
+                Ok(settings) => self.change(settings),
+                Err(cause) => self.view.notice = Some(Notice::error(Said::SettingsNotImported, sentence(&cause))),
             },
             Order::Export(path) => {
                 self.view.notice = Some(match file::export(&self.chosen.settings, &path) {
-                    Ok(()) => Notice { tone: Tone::Info, message: format!("Your settings are in {}.", path.display()) },
-                    Err(cause) => error(sentence(&cause)),
+                    Ok(()) => Notice::info(Said::SettingsExported { path: plain_name(path.as_os_str()) }),
+                    Err(cause) => Notice::error(Said::SettingsNotExported, sentence(&cause)),
                 });
+            }
+            Order::WatchFolder(folder) => {
+                let mut settings = self.chosen.settings.clone();
+                settings.files.watched_folder = Some(folder.to_string_lossy().into_owned());
+                self.change(settings);
+            }
+            Order::Key(key) => {
+                if let Err(cause) = Key::keep(&self.chosen.key_file(), &key) {
+                    self.view.notice = Some(Notice::error(Said::KeyNotKept, sentence(&cause)));
+                }
+                self.tell_of_settings();
             }
             Order::CopyToken => match token() {
                 Ok(token) => _ = self.copy(token.reveal().to_owned()),
-                Err(why) => self.view.notice = Some(error(why)),
+                Err(why) => self.view.notice = Some(Notice::error(Said::NoToken, why)),
             },
         }
     }
@@ -157,7 +189,7 @@ impl State {
             match self.chosen.store.save(&settings) {
                 Ok(()) => self.adopt(settings),
                 Err(cause) => {
-                    self.view.notice = Some(error(sentence(&cause)));
+                    self.view.notice = Some(Notice::error(Said::SettingsRefused, sentence(&cause)));
                     // What cannot be kept holds all the same; what is not possible does not.
                     if matches!(cause, file::SettingsError::Write { .. }) {
                         self.adopt(settings);
@@ -166,7 +198,7 @@ impl State {
             }
         }
         // Even if nothing came of it: the page has shown the change already.
-        self.outbox.push(self.chosen.shown());
+        self.tell_of_settings();
     }
 
     fn adopt(&mut self, settings: Settings) {
@@ -187,6 +219,7 @@ impl State {
             self.past.go_by(&settings.history);
         }
         self.insertion.adopt(&settings.insertion);
+        self.files.adopt(&settings.files);
         let autostart = settings.interface.autostart;
         if autostart != before.interface.autostart {
             self.set_autostart(autostart);
@@ -203,8 +236,13 @@ impl State {
     /// Lets the app start with the session, or no longer.
     pub(super) fn set_autostart(&mut self, on: bool) {
         if let Err(cause) = autostart::set(on) {
-            self.view.notice = Some(error(sentence(&cause)));
+            self.view.notice = Some(Notice::error(Said::NoAutostart, sentence(&cause)));
         }
+    }
+
+    /// Tells the page of the settings, and of what became of them.
+    pub(super) fn tell_of_settings(&mut self) {
+        self.outbox.push(self.chosen.shown(&self.models));
     }
 
     /// Reads the chosen model, unless one is being read: then its end is waited for.
@@ -214,7 +252,7 @@ impl State {
             self.chosen.opening = Some(wanted.clone());
             let load = std::sync::Arc::clone(&self.load);
             report(&self.inbox, "load model", move || Message::Loaded(load(&wanted)));
-            self.outbox.push(self.chosen.shown());
+            self.tell_of_settings();
         }
     }
 
@@ -225,7 +263,7 @@ impl State {
             Ok(loaded) => self.use_model(loaded),
             // The one before goes on.
             Err(message) if self.engine.is_some() => {
-                self.view.notice = Some(error(message));
+                self.view.notice = Some(Notice::error(Said::NoModel, message));
                 if let (Some(opened), Model::Ready { name, .. }) = (&opened, &self.view.model) {
                     self.chosen.take_back(opened, name);
                 }
@@ -236,14 +274,13 @@ impl State {
                 (self.view.phase, self.view.writing) = (Phase::Idle, 0);
                 self.view.model = Model::Failed { message };
                 self.start_when_ready = false;
-                self.fail_files_without_model();
             }
         }
         if opened.is_some_and(|opened| !opened.opens_as(&self.chosen.settings.model)) {
             self.open_model();
         }
         self.serve();
-        self.outbox.push(self.chosen.shown());
+        self.tell_of_settings();
     }
 
     /// Lets new requests go to the server's engine of now.
@@ -288,7 +325,7 @@ impl State {
             Some((wanted, Err(message))) => Serving::Failed(wanted, message),
         };
         self.serve();
-        self.outbox.push(self.chosen.shown());
+        self.tell_of_settings();
     }
 
     /// Ends what runs by the settings.

@@ -5,7 +5,8 @@ use amanuensis_settings::ShortcutMode;
 use amanuensis_shortcut::{Edge, Keys, Shortcut, ShortcutError, Source};
 use crossbeam_channel::Sender;
 
-use super::{Message, State, error, report, sentence};
+use super::{Message, State, report, sentence};
+use crate::wire::{Notice, Said};
 
 impl State {
     /// Listens for the keys that the settings name, and for none that they named before.
@@ -29,7 +30,7 @@ impl State {
                 None
             }
             Err(cause) => {
-                self.view.notice = Some(error(sentence(&cause)));
+                self.view.notice = Some(Notice::error(Said::NoShortcut, sentence(&cause)));
                 None
             }
         };

@@ -1,6 +1,6 @@
 //! Recordings and their transcripts, as the page sees them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A recording in the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +19,8 @@ pub struct File {
     pub duration_ms: Option<u32>,
     /// Code of the language that it is said to be in; none if the model finds out.
     pub language: Option<String>,
+    /// Name of the model that is to write it down; none for the one in use.
+    pub model: Option<String>,
     /// The first words of its text.
     pub preview: String,
     /// Name of the document that was written beside it, because its folder is watched.
@@ -89,13 +91,30 @@ pub struct SpokenWord {
     pub text: String,
 }
 
+/// A recording that can be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Played {
+    /// A file of the list.
+    File {
+        /// Its number.
+        id: u32,
+    },
+    /// An entry of the history.
+    Entry {
+        /// Its number.
+        id: u32,
+    },
+}
+
 /// A recording that is being played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Playing {
-    /// Which file.
-    pub file: u32,
+    /// Which one.
+    pub of: Played,
     /// What is heard now.
     pub at_ms: u32,
 }

@@ -34,6 +34,8 @@ pub struct Entry {
     pub state: EntryState,
     /// Its text, as the user wants it.
     pub text: String,
+    /// The text as it was heard, where a language model has gone over it.
+    pub raw: Option<String>,
     /// Whether the user has written over its text.
     pub edited: bool,
     /// Name of the file.

@@ -14,10 +14,32 @@ pub struct Choices {
     pub api: Api,
     /// A model is being read, to take the place of the one in use.
     pub opening: bool,
+    /// Names of the models that are installed and can be used, the newest first.
+    pub models: Vec<String>,
+    /// The language model's key.
+    pub key: KeyState,
     /// Codes of the languages that can be spoken, by their English names.
     pub spoken: Vec<String>,
     /// Version of the app, and the commit that a package was built from.
     pub version: String,
+}
+
+/// Whether there is a key for the language model. The page never sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum KeyState {
+    /// There is none.
+    None,
+    /// It is in a file.
+    Kept,
+    /// It is in the app's environment.
+    Environment,
+    /// It cannot be used.
+    Unusable {
+        /// Why, and what to do.
+        message: String,
+    },
 }
 
 /// The local API.

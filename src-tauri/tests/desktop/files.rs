@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use amanuensis_test_support::{found, speak};
+use amanuensis_settings::{FileFormat, Settings};
+use amanuensis_test_support::{found, heard, speak};
 use fantoccini::Locator;
 use fantoccini::key::Key;
 
 use crate::drag;
 use crate::stage::{Setting, Stage};
-use crate::{ALERT, FILE, SAID, drive, has_model, is_written};
+use crate::{ALERT, FILE, SAID, UNDERSTOOD, drive, has_model, is_written};
 
 const TRANSCRIPT: &str = "[aria-label='Transcript of talk.wav']";
 
@@ -72,6 +73,26 @@ fn a_dropped_folder_is_written_out_heard_edited_and_saved() {
         let srt = content(&folder.join("talk.srt")).expect("the document is written");
         assert!(srt.starts_with("1\n00:00:0") && srt.contains("Edited."), "{srt}");
         stage.wait_for("[role=status]", |text| text.contains("talk.srt")).await;
+        stage.close().await;
+    });
+}
+
+#[test]
+fn what_is_put_into_the_watched_folder_is_written_out_beside_it() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut settings = Settings::default();
+        settings.files.watched_folder = Some(folder.path().display().to_string());
+        settings.files.format = FileFormat::Md;
+        let Some(stage) = Stage::open(Setting { settings, ..Setting::default() }).await else { return };
+        stage.ready().await;
+        stage.press_text("Files").await;
+        std::fs::copy(&voice, folder.path().join("talk.wav")).expect("a copy");
+        stage.wait_for(FILE, |text| text.contains("talk.wav") && text.contains("Saved as talk.md")).await;
+        let document = std::fs::read_to_string(folder.path().join("talk.md")).expect("it is there");
+        assert!(document.starts_with("# talk.wav") && heard(SAID, &document) >= UNDERSTOOD, "{document}");
+        stage.shoot("files-watched").await;
         stage.close().await;
     });
 }

@@ -46,6 +46,10 @@ fn what_is_said_is_typed_where_the_cursor_is() {
             assert!(heard(SAID, &typed) >= UNDERSTOOD, "by {}: {typed}", if keys { "keys" } else { "command" });
             witness.clear();
         }
+        stage.press_text("History").await;
+        stage
+            .wait_for("[aria-label=History] li", |text| heard(SAID, text) >= UNDERSTOOD && text.contains("witness"))
+            .await;
         // Nothing is thrown at other programs that was thrown away.
         amanuensis(&stage, "start");
         stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;

@@ -16,7 +16,7 @@ use super::{ALERT, FILE, SAID, STATUS, TAKE, TRANSCRIPT, drive, has_model, is_wr
 const SETTINGS: &str = "[role=region][aria-label=Settings]";
 const FOOTER: &str = "[aria-label='Model and device in use']";
 /// The tabs, by their names in English.
-const VIEWS: [&str; 5] = ["Dictate", "Files", "Models", "Performance", "Settings"];
+const VIEWS: [&str; 6] = ["Dictate", "Files", "History", "Models", "Performance", "Settings"];
 
 /// The control of this name.
 fn control(name: &str) -> String {
@@ -167,6 +167,9 @@ fn every_view_is_accessible_in_both_looks_and_in_a_narrow_window() {
                 stage.press_text(view).await;
                 if view == "Models" {
                     stage.wait_for("[aria-label=Models]", |text| text.contains("real time")).await;
+                }
+                if view == "History" {
+                    stage.wait_for("[aria-label=History] li", |text| text.contains("interview.wav")).await;
                 }
                 if view == "Performance" {
                     stage.wait_for("[aria-label=Performance]", |text| text.contains("MiB")).await;

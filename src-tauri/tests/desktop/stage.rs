@@ -79,6 +79,8 @@ pub struct Setting<'a> {
     pub arguments: Vec<&'a str>,
     /// Further environment of the app.
     pub environment: Vec<(&'static str, String)>,
+    /// What is set, beside that the guide was gone through.
+    pub settings: Settings,
     /// Whether there is no microphone.
     pub deaf: bool,
     /// Nothing is set, as before the app was ever started.
@@ -274,7 +276,7 @@ impl Scene {
         environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
         environment.extend(microphone.environment());
         if !setting.first_start {
-            let mut settings = Settings::default();
+            let mut settings = setting.settings;
             settings.interface.guided = true;
             if let Some(change) = setting.change {
                 change(&mut settings);

@@ -6,7 +6,11 @@ import sys
 import gi
 
 gi.require_version("Gtk", "3.0")
-from gi.repository import GLib, Gtk
+from gi.repository import GLib
+
+# The name that its windows go by, which GTK asks for when it begins.
+GLib.set_prgname("witness")
+from gi.repository import Gtk
 
 kind, title = sys.argv[1:]
 window = Gtk.Window(title=title)

@@ -66,6 +66,9 @@ export class Desk {
         take.tentative = '';
         return;
       }
+      case 'rewritten':
+        this.#take(update.take).text = update.text;
+        return;
       case 'live': {
         const take = this.#take(update.take);
         take.committed = update.committed;

@@ -6,6 +6,7 @@ use crate::workspace::Metadata;
 const LAYERS: &[(&str, u8)] = &[
     ("amanuensis-journal", 0),
     ("amanuensis-kernels", 0),
+    ("amanuensis-polish", 0),
     ("amanuensis-pool", 0),
     ("amanuensis-settings", 0),
     ("amanuensis-version", 0),

@@ -39,7 +39,7 @@ impl Bench {
     }
 
     fn done(&self, started: u64, text: &str) -> EntryId {
-        let entry = NewEntry { kind: Kind::Dictation, started: at(started), name: None, journal: None };
+        let entry = NewEntry { kind: Kind::Dictation, started: at(started), file: None, journal: None };
         let id = self.history.begin(&entry).unwrap();
         self.history.transcribed(id, &Transcribed { text: text.into(), ..Transcribed::default() }).unwrap();
         id
@@ -69,7 +69,7 @@ impl Bench {
 fn an_entry_is_there_from_its_beginning_and_knows_all_in_the_end() {
     let bench = Bench::new();
     let journal = bench.history.journals().join("1-1.journal");
-    let new = NewEntry { kind: Kind::Dictation, started: at(1_234), name: None, journal: Some(journal.clone()) };
+    let new = NewEntry { kind: Kind::Dictation, started: at(1_234), file: None, journal: Some(journal.clone()) };
     let id = bench.history.begin(&new).unwrap();
     let (bench, _) = bench.reopen();
     let entry = bench.history.entry(id).unwrap().unwrap();
@@ -79,6 +79,7 @@ fn an_entry_is_there_from_its_beginning_and_knows_all_in_the_end() {
 
     let what = Transcribed {
         text: "Ask not.".into(),
+        raw: Some("ask not".into()),
         failure: None,
         model: Some("base.en".into()),
         device: Some("CPU".into()),
@@ -111,6 +112,37 @@ fn new_text_stands_for_what_was_edited_and_the_same_text_does_not() {
     assert_eq!(bench.texts(""), ["uno"]);
     bench.history.transcribed(id, &Transcribed { text: "One.".into(), ..Transcribed::default() }).unwrap();
     assert_eq!(bench.texts(""), ["One."]);
+}
+
+#[test]
+fn a_file_is_read_where_it_lies_and_never_deleted() {
+    let bench = Bench::new();
+    let file = bench.home.path().join("talk.wav");
+    std::fs::write(&file, "sound").unwrap();
+    let new = NewEntry { kind: Kind::File, started: at(1), file: Some(file.clone()), journal: None };
+    let id = bench.history.begin(&new).unwrap();
+    bench.history.transcribed(id, &Transcribed { text: "Well.".into(), ..Transcribed::default() }).unwrap();
+    let entry = bench.history.entry(id).unwrap().unwrap();
+    assert_eq!((entry.kind, entry.recording(), entry.sound.as_ref()), (Kind::File, Some(file.as_path()), None));
+    let rules = Retention { keep: Some(DAY), most_sound_bytes: Some(0) };
+    assert_eq!(bench.history.retain(&rules, at(0) + 3 * DAY).unwrap().entries, 1);
+    assert!(file.exists());
+}
+
+#[test]
+fn a_history_of_the_first_version_gains_what_is_new() {
+    let bench = Bench::new();
+    bench.done(1, "before");
+    bench.history.connection().execute_batch("ALTER TABLE entries DROP COLUMN raw; PRAGMA user_version = 1").unwrap();
+    let (bench, damage) = bench.reopen();
+    assert_eq!((damage, bench.texts("before")), (None, vec!["before".to_owned()]));
+    assert_eq!(bench.history.page("", 0, 1).unwrap().entries[0].transcribed.raw, None);
+}
+
+#[test]
+fn times_are_those_of_the_calendar() {
+    let time = Bench::new().history.local_time(at(951_782_400_000)).unwrap();
+    assert!(time.starts_with("2000-02-2") && time.len() == 16, "{time}");
 }
 
 #[test]
@@ -153,7 +185,7 @@ fn pages_follow_each_other_from_the_newest_on() {
 fn what_is_deleted_comes_back_until_it_is_purged() {
     let bench = Bench::new();
     let (first, second, pinned) = (bench.with_sound(1, 16_000), bench.done(2, "second"), bench.done(3, "pinned"));
-    let recording = NewEntry { kind: Kind::Dictation, started: at(4), name: None, journal: None };
+    let recording = NewEntry { kind: Kind::Dictation, started: at(4), file: None, journal: None };
     bench.history.begin(&recording).unwrap();
     bench.history.pin(pinned, true).unwrap();
     bench.history.delete(first).unwrap();
@@ -240,7 +272,7 @@ fn two_programs_can_be_at_the_same_history() {
                     let entry = NewEntry {
                         kind: Kind::File,
                         started: at(number),
-                        name: Some(index.to_string()),
+                        file: Some(index.to_string().into()),
                         journal: None,
                     };
                     let id = history.begin(&entry).unwrap();
@@ -336,7 +368,7 @@ fn where_no_folder_can_be_made_the_reason_is_told() {
     let error = History::open(&file, at(0)).unwrap_err();
     assert!(error.to_string().contains("cannot be kept in"), "{error}");
     let history = History::in_memory(&file).unwrap();
-    let entry = NewEntry { kind: Kind::Dictation, started: at(1), name: None, journal: None };
+    let entry = NewEntry { kind: Kind::Dictation, started: at(1), file: None, journal: None };
     history.begin(&entry).unwrap();
     assert_eq!(history.page("", 0, 9).unwrap().total, 1);
 }

@@ -1,14 +1,16 @@
 //! One recording of the list.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use amanuensis_engine::{Done, RequestError};
 use amanuensis_export::{Format, Transcript, edited, plain_name};
+use amanuensis_history::Transcribed;
 use amanuensis_whisper::Segment;
 
 use super::FileId;
-use crate::desk::{joined, sentence};
+use crate::desk::history::FileDone;
+use crate::desk::{joined, millis, sentence};
 use crate::wire::{File, FileState, Spoken, SpokenWord};
 
 /// Letters of the text that the list shows.
@@ -20,9 +22,19 @@ pub struct Entry {
     pub path: PathBuf,
     pub state: FileState,
     pub language: Option<String>,
+    /// Name of the model that is to do it; none for the one in use.
+    pub model: Option<String>,
+    /// The model and the device that do it.
+    pub by: Transcribed,
+    /// It was put into the watched folder: its text is to be written beside it.
+    pub watched: bool,
+    /// The watched folder has heard how it ended.
+    pub settled: bool,
+    /// Name of the document beside it.
+    pub saved: Option<String>,
     pub duration: Option<Duration>,
     /// When the work on it began.
-    pub began: Option<Instant>,
+    pub began: Option<(Instant, SystemTime)>,
     /// With the user's edits in it.
     pub segments: Vec<Segment>,
     preview: String,
@@ -38,6 +50,11 @@ impl Entry {
             path,
             state: FileState::Waiting,
             language: None,
+            model: None,
+            by: Transcribed::default(),
+            watched: false,
+            settled: false,
+            saved: None,
             duration: None,
             began: None,
             segments: Vec::new(),
@@ -48,8 +65,14 @@ impl Entry {
 
     /// Forgets what was written down, and waits.
     pub fn start_over(&mut self) {
-        let (path, language) = (std::mem::take(&mut self.path), self.language.take());
-        *self = Self { language, duration: self.duration, ..Self::new(self.id, path) };
+        let (path, language, model) = (std::mem::take(&mut self.path), self.language.take(), self.model.take());
+        let (duration, watched) = (self.duration, self.watched);
+        *self = Self { language, model, duration, watched, ..Self::new(self.id, path) };
+    }
+
+    /// The work on it begins.
+    pub fn start(&mut self, now: Instant) {
+        self.began = Some((now, SystemTime::now()));
     }
 
     /// Takes the next stretch of text, and gives it as the page sees it; none if there is none in it.
@@ -89,10 +112,16 @@ impl Entry {
         let total = total.filter(|total| !total.is_zero());
         self.duration = total.or(self.duration);
         let share = total.map(|total| (done.as_secs_f32() / total.as_secs_f32()).min(1.0));
-        let speed = self.began.map(|began| done.as_secs_f32() / now.duration_since(began).as_secs_f32().max(0.001));
+        let speed =
+            self.began.map(|(began, _)| done.as_secs_f32() / now.duration_since(began).as_secs_f32().max(0.001));
         let left = total.zip(speed.filter(|speed| *speed > 0.0));
         let left_s = left.map(|(total, speed)| (total.saturating_sub(done).as_secs_f32() / speed).ceil() as u32);
         self.state = FileState::Running { done: share, left_s };
+    }
+
+    /// Whether nothing more will come of it.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.state, FileState::Waiting | FileState::Running { .. })
     }
 
     /// It cannot be transcribed.
@@ -113,6 +142,22 @@ impl Entry {
             Err(RequestError::Cancelled) => self.state = FileState::Cancelled,
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// What the history is told when it is over; nothing, if somebody has cancelled it or it has never begun.
+    pub fn for_history(&self) -> Option<FileDone> {
+        let failure = match &self.state {
+            FileState::Done => None,
+            FileState::Failed { message } => Some(message.clone()),
+            FileState::Waiting | FileState::Running { .. } | FileState::Cancelled => return None,
+        };
+        let language = self.done.as_ref().map(|done| done.transcript.language.clone());
+        Some(FileDone {
+            path: self.path.clone(),
+            started: self.began?.1,
+            length: self.duration.unwrap_or_default(),
+            transcribed: Transcribed { text: self.text(), failure, language, ..self.by.clone() },
+        })
     }
 
     /// The text as a document.
@@ -143,8 +188,9 @@ impl Entry {
             state: self.state.clone(),
             duration_ms: self.duration.map(millis),
             language: self.language.clone(),
+            model: self.model.clone(),
             preview: self.preview.clone(),
-            saved: None,
+            saved: self.saved.clone(),
         }
     }
 
@@ -168,11 +214,6 @@ fn spoken(segment: &Segment) -> Spoken {
     }
 }
 
-/// Milliseconds, of which 32 bits count for seven weeks.
-pub fn millis(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +222,7 @@ mod tests {
     fn the_time_left_follows_from_the_speed_so_far() {
         let began = Instant::now();
         let mut entry = Entry::new(1, "/a.wav".into());
-        entry.began = Some(began);
+        entry.start(began);
         entry.progress(Duration::from_secs(30), Some(Duration::from_secs(120)), began + Duration::from_secs(3));
         assert_eq!(entry.state, FileState::Running { done: Some(0.25), left_s: Some(9) });
         entry.progress(Duration::from_secs(30), None, began + Duration::from_secs(3));

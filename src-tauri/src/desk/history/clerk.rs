@@ -1,23 +1,27 @@
 //! The thread of the history: it owns the database, and does one thing after the other.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use amanuensis_dictation::{Outcome, TakeId};
+use amanuensis_export::plain_name;
 use amanuensis_history::{
     Entry, EntryId, Forgotten, History, HistoryError, Kind, NewEntry, Opened, Retention, State, Transcribed,
 };
 use amanuensis_journal::{Folder, Report};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::{Ask, Look, News, Order, Takes};
-use crate::desk::{error, sentence};
-use crate::wire::{self, EntryState, Notice, Tone};
+use super::{Again, Ask, FileDone, Look, News, Order, Takes};
+use crate::desk::sentence;
+use crate::wire::{self, EntryState, Notice, Said};
 
 /// What was deleted can be put back for so long.
 const UNDO: Duration = Duration::from_secs(30);
 /// A dictation without a word that is shorter than this was a slip of the finger.
 const SLIP: Duration = Duration::from_secs(1);
+/// Dictations that are in the history already and may still be told where their text went.
+const MOST_SETTLED: usize = 64;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is kept.
@@ -51,6 +55,8 @@ pub struct Clerk {
     journals: Folder,
     rules: Rules,
     takes: Takes,
+    /// The entries of takes that are in the history as a whole, the newest last.
+    settled: VecDeque<(TakeId, EntryId)>,
     look: Option<Look>,
     /// How many entries can be put back, and until when.
     deleted: Option<(u64, Instant)>,
@@ -64,16 +70,16 @@ impl Clerk {
         let (history, notice, fault) = match History::open(folder, SystemTime::now()) {
             Ok(Opened { history, damage }) => {
                 let notice = damage.map(|damage| {
-                    let kept = format!("{} entries could be read of it", damage.rescued);
-                    let found = format!("{} recordings without text were found", damage.found);
-                    let at = damage.kept_at.display();
-                    error(format!("The history was damaged. {kept}, and {found}. The damaged file is kept as {at}."))
+                    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                    let path = plain_name(damage.kept_at.as_os_str());
+                    let (rescued, found) = (count(damage.rescued), count(damage.found));
+                    Notice::warning(Said::HistoryDamaged { rescued, found, path })
                 });
                 (Some(history), notice, None)
             }
             Err(cause) => {
                 let fault = sentence(&cause);
-                let notice = error(format!("{fault} Until then it is gone when the app is closed."));
+                let notice = Notice::error(Said::HistoryNotKept, fault.clone());
                 (History::in_memory(folder).ok(), Some(notice), Some(fault))
             }
         };
@@ -83,6 +89,7 @@ impl Clerk {
             journals,
             rules,
             takes: Takes::new(),
+            settled: VecDeque::new(),
             look: None,
             deleted: None,
             changed: true,
@@ -121,7 +128,7 @@ impl Clerk {
     fn attempt(&mut self, work: impl FnOnce(&mut Self, &History) -> Result<(), HistoryError>) {
         let Some(history) = self.history.take() else { return };
         if let Err(cause) = work(self, &history) {
-            self.tell(News::Notice(error(sentence(&cause))));
+            self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(&cause))));
             self.changed = true;
         }
         self.history = Some(history);
@@ -137,14 +144,14 @@ impl Clerk {
         match order {
             Order::Begin(take, head, journal) => {
                 let started = head.started;
-                let entry = NewEntry { kind: Kind::Dictation, started, name: None, journal: Some(journal.clone()) };
+                let entry = NewEntry { kind: Kind::Dictation, started, file: None, journal: Some(journal.clone()) };
                 let id = history.begin(&entry)?;
                 self.takes.insert(take, Take { id, journal, saved: None, finished: None });
             }
             Order::Journal(_, Report::Warning(warning)) => {
                 let notice = match warning {
-                    amanuensis_journal::Warning::Mended => Notice { tone: Tone::Info, message: sentence(&warning) },
-                    _ => error(sentence(&warning)),
+                    amanuensis_journal::Warning::Mended => Notice::info(Said::SafeAgain),
+                    _ => Notice::error(Said::NotSafe, sentence(&warning)),
                 };
                 self.tell(News::Notice(notice));
             }
@@ -164,10 +171,25 @@ impl Clerk {
                 }
                 self.settle(history, take)?;
             }
+            Order::WrittenInto(take, application) => {
+                let settled = self.settled.iter().find(|(known, _)| *known == take).map(|(_, id)| *id);
+                if let Some(id) = settled.or_else(|| self.takes.get(&take).map(|take| take.id)) {
+                    history.set_application(id, &application)?;
+                }
+            }
+            Order::File(FileDone { path, started, length, transcribed }) => {
+                let entry = NewEntry { kind: Kind::File, started, file: Some(path), journal: None };
+                let id = history.begin(&entry)?;
+                history.set_length(id, length)?;
+                history.transcribed(id, &transcribed)?;
+                self.forget(history)?;
+            }
             Order::Transcribed(id, mut what) => {
                 // A failure does not cost the text that was there.
-                if let Some(entry) = history.entry(id)?.filter(|_| what.failure.is_some()) {
-                    what.text = entry.transcribed.text;
+                if let (Some(entry), Some(_)) = (history.entry(id)?, &what.failure)
+                    && !entry.transcribed.text.is_empty()
+                {
+                    what = Transcribed { failure: what.failure, ..entry.transcribed };
                 }
                 history.transcribed(id, &what)?;
             }
@@ -196,6 +218,10 @@ impl Clerk {
             Outcome::Failed { reason, text } => Transcribed { text, failure: Some(sentence(&reason)), ..by },
         };
         history.transcribed(id, &what)?;
+        self.settled.push_back((take, id));
+        if self.settled.len() > MOST_SETTLED {
+            self.settled.pop_front();
+        }
         // Sound that has no text is kept in any case: it can be transcribed again.
         if saved.is_zero() || (!self.rules.keep_sound && what.failure.is_none()) {
             history.drop_journal(id, &journal)?;
@@ -224,17 +250,20 @@ impl Clerk {
                 history.restore()?;
                 self.deleted = None;
             }
-            Ask::Transcribe(id) => {
+            Ask::Transcribe(id, model) => {
                 let sound = self.sound_of(history, id)?;
                 history.set_state(id, State::Transcribing)?;
-                self.tell(News::Transcribe(id, sound));
+                self.tell(News::Transcribe(Again { id, sound, model }));
             }
             Ask::Keep(id) => _ = self.sound_of(history, id)?,
-            Ask::Sound(id, answer) => {
-                self.changed = false;
-                let sound = history.entry(id)?.and_then(|entry| entry.sound);
-                // Whoever asked waits for it, or has given up.
-                let _ = answer.send(sound);
+            Ask::Sound(id, from) => {
+                let sound = self.sound_of(history, EntryId(id.into()))?;
+                let news = if sound.is_file() {
+                    News::Sound(id, sound, from)
+                } else {
+                    News::Notice(Notice::warning(Said::SoundGone))
+                };
+                self.tell(news);
             }
         }
         Ok(())
@@ -243,8 +272,8 @@ impl Clerk {
     /// The sound of an entry; compressed now, if that was not done.
     fn sound_of(&self, history: &History, id: EntryId) -> Result<PathBuf, HistoryError> {
         let entry = history.entry(id)?.ok_or(HistoryError::Missing)?;
-        if let Some(sound) = entry.sound {
-            return Ok(sound);
+        if let Some(recording) = entry.recording() {
+            return Ok(recording.to_owned());
         }
         history.keep_sound(id, &entry.journal.ok_or(HistoryError::Missing)?)?;
         history.entry(id)?.and_then(|entry| entry.sound).ok_or(HistoryError::Missing)
@@ -261,9 +290,9 @@ impl Clerk {
     fn forget(&mut self, history: &History) -> Result<(), HistoryError> {
         let Forgotten { entries, sounds, .. } = history.retain(&self.rules.retention, SystemTime::now())?;
         if entries + sounds > 0 {
-            let message =
-                format!("By the settings of the history {entries} entries and {sounds} recordings were deleted.");
-            self.tell(News::Notice(Notice { tone: Tone::Info, message }));
+            let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+            let (entries, sounds) = (count(entries), count(sounds));
+            self.tell(News::Notice(Notice::info(Said::Forgotten { entries, sounds })));
         }
         Ok(())
     }
@@ -293,7 +322,7 @@ impl Clerk {
                 Some(known) => known.id,
                 None => {
                     let (started, journal) = (orphan.head.started, Some(orphan.path.clone()));
-                    history.begin(&NewEntry { kind: Kind::Dictation, started, name: None, journal })?
+                    history.begin(&NewEntry { kind: Kind::Dictation, started, file: None, journal })?
                 }
             };
             history.set_length(id, orphan.length)?;
@@ -301,7 +330,7 @@ impl Clerk {
         }
         // The others: of those being recorded nothing reached the disk; those being transcribed again still have what they had.
         for entry in history.unfinished()? {
-            match (entry.state, &entry.sound) {
+            match (entry.state, entry.recording()) {
                 (State::Recovered, _) => {}
                 (_, Some(_)) => {
                     let failure = "It was not transcribed to the end. Transcribe it again.".to_owned();
@@ -362,13 +391,14 @@ fn entry_of(entry: Entry) -> wire::Entry {
         state,
         text: entry.text().to_owned(),
         edited: entry.edited.is_some(),
+        raw: entry.transcribed.raw,
         waited_ms: entry.transcribed.waited.map(|waited| waited.as_secs_f32() * 1_000.0),
-        name: entry.name,
+        name: entry.file.as_deref().and_then(Path::file_name).map(plain_name),
         model: entry.transcribed.model,
         device: entry.transcribed.device,
         application: entry.application,
         pinned: entry.pinned,
-        sound: entry.sound.is_some() || entry.journal.is_some(),
+        sound: entry.sound.is_some() || entry.journal.is_some() || entry.file.is_some_and(|file| file.is_file()),
     }
 }
 

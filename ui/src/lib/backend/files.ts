@@ -17,6 +17,8 @@ export interface FilesBackend {
   move(id: number, before: number | null): Promise<void>;
   /** `null` lets the model find out. A file that is done is transcribed again. */
   setLanguage(id: number, language: string | null): Promise<void>;
+  /** `null` is the model in use. A file that is done is transcribed again. */
+  setModel(id: number, model: string | null): Promise<void>;
   /** Which transcript the page wants to be told of. */
   show(id: number | null): Promise<void>;
   edit(id: number, segment: number, text: string): Promise<void>;
@@ -24,6 +26,4 @@ export interface FilesBackend {
   copy(id: number): Promise<void>;
   /** Opens the system's dialog for saving under this title. */
   export(id: number, format: Format, title: string): Promise<void>;
-  play(id: number, fromMs: number): Promise<void>;
-  silence(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { MockBackend } from './mock';
 import { MockOverlay, TauriOverlay } from './overlay';
 import { TauriBackend } from './tauri';
 import type { Overlay } from './wire/Overlay';
+import type { Played } from './wire/Played';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
@@ -23,9 +24,11 @@ export type { Microphone } from './wire/Microphone';
 export type { Model } from './wire/Model';
 export type { Models } from './wire/Models';
 export type { Notice } from './wire/Notice';
+export type { Said } from './wire/Said';
 export type { Overlay } from './wire/Overlay';
 export type { Performance } from './wire/Performance';
 export type { Phase } from './wire/Phase';
+export type { Played } from './wire/Played';
 export type { Playing } from './wire/Playing';
 export type { Reading } from './wire/Reading';
 export type { Replacement } from './wire/Replacement';
@@ -78,6 +81,10 @@ export interface Backend {
   importSettings(title: string): Promise<void>;
   /** Opens the system's file dialog under this title. */
   exportSettings(title: string): Promise<void>;
+  /** Opens the system's dialog for folders under this title; the one that is chosen is watched. */
+  chooseWatchedFolder(title: string): Promise<void>;
+  /** Keeps the language model's key; an empty one is none. */
+  keepKey(key: string): Promise<void>;
   /** Puts the local API's token on the clipboard. */
   copyToken(): Promise<void>;
   /** Sends the newest entries in which these words stand, and again whenever they change; `null` ends it. */
@@ -90,12 +97,14 @@ export interface Backend {
   deleteHistory(): Promise<void>;
   /** Puts back what was deleted last. */
   restoreHistory(): Promise<void>;
-  /** Writes down the recording of an entry, with the model in use. */
-  transcribeEntry(id: number): Promise<void>;
+  /** Writes down the recording of an entry, with the model of this name; `null` is the one in use. */
+  transcribeEntry(id: number, model: string | null): Promise<void>;
   /** Keeps the recording of an interrupted dictation, without text. */
   keepEntry(id: number): Promise<void>;
-  /** The recording of an entry, as FLAC; empty, if there is none. */
-  soundOf(id: number): Promise<ArrayBuffer>;
+  /** Plays a recording from here on. */
+  play(of: Played, fromMs: number): Promise<void>;
+  /** Plays nothing any more. */
+  silence(): Promise<void>;
   /** Finds out which ways of putting text into other programs work here. */
   testInsertion(): Promise<void>;
 }

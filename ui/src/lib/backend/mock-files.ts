@@ -19,7 +19,6 @@ export class MockFiles implements FilesBackend {
   #added = 0;
   #segments: Record<number, Spoken[]> = {};
   #shown: number | null = null;
-  #playing: ReturnType<typeof setInterval> | undefined;
   /** What was wanted last, for tests. */
   exported: { id: number; format: Format } | undefined;
   copied: number | undefined;
@@ -33,7 +32,7 @@ export class MockFiles implements FilesBackend {
     this.#added += 1;
     const id = this.#added;
     const name = `meeting-${id}.flac`;
-    const file: File = { id, name, folder: '/home/me', state: { kind: 'running', done: 0.4, leftS: 90 }, durationMs: 8000, language: null, preview: '', saved: null };
+    const file: File = { id, name, folder: '/home/me', state: { kind: 'running', done: 0.4, leftS: 90 }, durationMs: 8000, language: null, model: null, preview: '', saved: null };
     this.#set([...this.#list, file]);
     setTimeout(() => this.#finish(id), 3000);
   }
@@ -73,6 +72,11 @@ export class MockFiles implements FilesBackend {
     await this.retry(id);
   }
 
+  async setModel(id: number, model: string | null): Promise<void> {
+    this.#change(id, { model });
+    await this.retry(id);
+  }
+
   async show(id: number | null): Promise<void> {
     this.#shown = id;
     if (id !== null) this.say({ kind: 'transcript', transcript: { file: id, segments: this.#segments[id] ?? [] } });
@@ -94,26 +98,10 @@ export class MockFiles implements FilesBackend {
     this.exported = { id, format };
   }
 
-  async play(id: number, fromMs: number): Promise<void> {
-    clearInterval(this.#playing);
-    let atMs = fromMs;
-    this.say({ kind: 'playing', playing: { file: id, atMs } });
-    this.#playing = setInterval(() => {
-      atMs += 100;
-      if (atMs > 8000) return void this.silence();
-      this.say({ kind: 'playing', playing: { file: id, atMs } });
-    }, 100);
-  }
-
-  async silence(): Promise<void> {
-    clearInterval(this.#playing);
-    this.say({ kind: 'playing', playing: null });
-  }
-
   /** Puts a file into the list as it is, for tests. */
   add(file: Partial<File>): void {
     this.#added += 1;
-    const waiting: File = { id: this.#added, name: `${this.#added}.wav`, folder: '/home/me', state: { kind: 'waiting' }, durationMs: null, language: null, preview: '', saved: null };
+    const waiting: File = { id: this.#added, name: `${this.#added}.wav`, folder: '/home/me', state: { kind: 'waiting' }, durationMs: null, language: null, model: null, preview: '', saved: null };
     this.#set([...this.#list, { ...waiting, ...file }]);
   }
 

@@ -4,6 +4,7 @@ import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
 import type { Entry } from './wire/Entry';
 import type { Performance } from './wire/Performance';
+import type { Played } from './wire/Played';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 import type { View } from './wire/View';
@@ -26,7 +27,7 @@ const DEFAULTS: Settings = {
   server: { on: false, port: 9050, withoutToken: false },
   history: { on: true, keepAudio: true, keepDays: null, mostGb: 5 },
   files: { watchedFolder: null, format: 'txt' },
-  postProcessing: { on: false, endpoint: 'http://127.0.0.1:11434/v1', model: '', key: '', prompt: 'Correct the punctuation.', timeoutS: 20 },
+  postProcessing: { on: false, endpoint: 'http://127.0.0.1:11434/v1', model: '', prompt: 'Correct the punctuation.', timeoutS: 20 },
 };
 
 const SPEECH = 'Ask not what your country can do for you, ask what you can do for your country.'.split(' ');
@@ -41,8 +42,9 @@ function past(): Entry[] {
     seconds: 3 + ((index * 17) % 90),
     state: index === 2 ? { kind: 'failed', message: 'The model was ended in the middle. Write it down again.' } : { kind: 'done' },
     text: index === 2 ? '' : said[index % said.length]!,
+    raw: null,
     edited: index === 3,
-    name: null,
+    name: index === 5 ? 'interview.wav' : null,
     model: 'amanuensis-demo.en',
     device: 'CPU',
     application: index % 2 === 0 ? 'gedit' : null,
@@ -62,6 +64,7 @@ export class MockBackend implements Backend {
   #ticking: ReturnType<typeof setInterval> | undefined;
   #measuring: ReturnType<typeof setInterval> | undefined;
   #measured = 0;
+  #playing: ReturnType<typeof setInterval> | undefined;
   #take = 0;
   #tick = 0;
   #view: View = {
@@ -82,6 +85,8 @@ export class MockBackend implements Backend {
     settings: DEFAULTS,
     api: { kind: 'off' },
     opening: false,
+    models: ['amanuensis-demo.en'],
+    key: { kind: 'none' },
     spoken: ['en', 'de', 'fr', 'ja'],
     version: '0.1.0 (built from source)',
   };
@@ -92,6 +97,11 @@ export class MockBackend implements Backend {
   /** Sends any update, as a test wants it. */
   say(update: Update): void {
     this.#listener(update);
+  }
+
+  /** Changes what the page knows of settings, and sends it. */
+  choose(change: Partial<Choices>): void {
+    this.#choose(change);
   }
 
   /** Changes the view and sends it. */
@@ -162,7 +172,7 @@ export class MockBackend implements Backend {
     const words = SPEECH.slice(0, this.#heard());
     this.#end();
     if (words.length === 0) {
-      this.show({ notice: { tone: 'info', message: 'No speech was heard. Check the microphone and speak again.' } });
+      this.show({ notice: { tone: 'info', said: { kind: 'noSpeech' }, detail: null } });
       return;
     }
     this.say({ kind: 'text', take: this.#take, text: words.join(' ') });
@@ -172,7 +182,7 @@ export class MockBackend implements Backend {
     if (this.#view.phase === 'idle') return;
     this.#end();
     this.say({ kind: 'forget', take: this.#take });
-    this.show({ notice: { tone: 'info', message: 'Thrown away.' } });
+    this.show({ notice: { tone: 'info', said: { kind: 'thrownAway' }, detail: null } });
   }
 
   async chooseMicrophone(id: string | null): Promise<void> {
@@ -212,18 +222,41 @@ export class MockBackend implements Backend {
     this.#showHistory();
   }
 
-  async transcribeEntry(id: number): Promise<void> {
+  async transcribeEntry(id: number, model: string | null): Promise<void> {
     this.say({ kind: 'interrupted', interrupted: [] });
     this.#changeEntry(id, { state: { kind: 'transcribing' } });
-    setTimeout(() => this.#changeEntry(id, { state: { kind: 'done' }, text: SPEECH.join(' '), edited: false }), 1000);
+    const done = { state: { kind: 'done' as const }, text: SPEECH.join(' '), edited: false, model: model ?? 'amanuensis-demo.en' };
+    setTimeout(() => this.#changeEntry(id, done), 1000);
   }
 
   async keepEntry(_id: number): Promise<void> {
     this.say({ kind: 'interrupted', interrupted: [] });
   }
 
-  async soundOf(id: number): Promise<ArrayBuffer> {
-    return new ArrayBuffer(this.#entries.find((entry) => entry.id === id)?.sound ? 64 : 0);
+  async play(of: Played, fromMs: number): Promise<void> {
+    clearInterval(this.#playing);
+    let atMs = fromMs;
+    this.say({ kind: 'playing', playing: { of, atMs } });
+    this.#playing = setInterval(() => {
+      atMs += 100;
+      if (atMs > 8000) return void this.silence();
+      this.say({ kind: 'playing', playing: { of, atMs } });
+    }, 100);
+  }
+
+  async silence(): Promise<void> {
+    clearInterval(this.#playing);
+    this.say({ kind: 'playing', playing: null });
+  }
+
+  async keepKey(key: string): Promise<void> {
+    this.#choose({ key: { kind: key === '' ? 'none' : 'kept' } });
+  }
+
+  async chooseWatchedFolder(_title: string): Promise<void> {
+    const settings = structuredClone(this.#choices.settings);
+    settings.files.watchedFolder = '/home/you/recordings';
+    await this.changeSettings(settings);
   }
 
   #changeEntry(id: number, change: Partial<Entry>): void {
@@ -252,7 +285,7 @@ export class MockBackend implements Backend {
 
   async changeSettings(settings: Settings): Promise<void> {
     if (settings.server.port < 1024 || settings.server.port > 65535) {
-      this.show({ notice: { tone: 'error', message: 'The setting server.port has to be a number from 1024 to 65535; change it and try again.' } });
+      this.show({ notice: { tone: 'error', said: { kind: 'settingsRefused' }, detail: 'The setting server.port has to be a number from 1024 to 65535; change it and try again.' } });
       this.#choose({});
       return;
     }
@@ -284,7 +317,7 @@ export class MockBackend implements Backend {
   }
 
   async exportSettings(_title: string): Promise<void> {
-    this.show({ notice: { tone: 'info', message: 'Your settings are in /home/you/amanuensis-settings.json.' } });
+    this.show({ notice: { tone: 'info', said: { kind: 'settingsExported', path: '/home/you/amanuensis-settings.json' }, detail: null } });
   }
 
   async copyToken(): Promise<void> {

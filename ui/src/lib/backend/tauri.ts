@@ -1,6 +1,6 @@
 import { Channel, invoke } from '@tauri-apps/api/core';
 
-import type { Backend, FilesBackend, Format } from '.';
+import type { Backend, FilesBackend, Format, Played } from '.';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
 
@@ -92,14 +92,23 @@ export class TauriBackend implements Backend {
   restoreHistory(): Promise<void> {
     return invoke('restore_history');
   }
-  transcribeEntry(id: number): Promise<void> {
-    return invoke('transcribe_entry', { id });
+  transcribeEntry(id: number, model: string | null): Promise<void> {
+    return invoke('transcribe_entry', { id, model });
   }
   keepEntry(id: number): Promise<void> {
     return invoke('keep_entry', { id });
   }
-  soundOf(id: number): Promise<ArrayBuffer> {
-    return invoke('sound_of', { id });
+  play(of: Played, fromMs: number): Promise<void> {
+    return invoke('play', { of, fromMs });
+  }
+  silence(): Promise<void> {
+    return invoke('stop_playing');
+  }
+  keepKey(key: string): Promise<void> {
+    return invoke('keep_key', { key });
+  }
+  chooseWatchedFolder(title: string): Promise<void> {
+    return invoke('choose_watched_folder', { title });
   }
   testInsertion(): Promise<void> {
     return invoke('test_insertion');
@@ -138,10 +147,7 @@ class TauriFiles implements FilesBackend {
   export(id: number, format: Format, title: string): Promise<void> {
     return invoke('export_file', { id, format, title });
   }
-  play(id: number, fromMs: number): Promise<void> {
-    return invoke('play_file', { id, fromMs });
-  }
-  silence(): Promise<void> {
-    return invoke('stop_playing');
+  setModel(id: number, model: string | null): Promise<void> {
+    return invoke('file_model', { id, model });
   }
 }

@@ -76,6 +76,13 @@ export function day(ms: number): string {
   return new Intl.DateTimeFormat(language.current, { weekday: 'long', day: 'numeric', month: 'long', year }).format(ms);
 }
 
+/** Languages by their codes, with their names in the page's language, in the order of these. */
+export function languageNames(codes: readonly string[]): (readonly [string, string])[] {
+  const names = new Intl.DisplayNames(language.current, { type: 'language' });
+  const named = codes.map((code) => [code, names.of(code) ?? code] as const);
+  return named.sort(([, one], [, other]) => one.localeCompare(other, language.current));
+}
+
 /** A length of time as a person says it: `38 s`, `1:05 min`, `1:02:05 h`. */
 export function seconds(length: number): string {
   const whole = Math.round(length);

@@ -9,14 +9,17 @@ import { guide } from './words/guide';
 import { history } from './words/history';
 import { insertion } from './words/insertion';
 import { models } from './words/models';
+import { notices } from './words/notices';
 import { overlay } from './words/overlay';
 import { performance } from './words/performance';
+import { polish } from './words/polish';
 import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
-export { brief, celsius, clock, day, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
+export { worded } from './words/notices';
+export { brief, celsius, clock, day, languageNames, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
 
-const parts = { about, app, dictate, files, guide, history, insertion, models, overlay, performance, settings };
+const parts = { about, app, dictate, files, guide, history, insertion, models, notices, overlay, performance, polish, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

@@ -26,6 +26,10 @@ state: EntryState,
  */
 text: string, 
 /**
+ * The text as it was heard, where a language model has gone over it.
+ */
+raw: string | null, 
+/**
  * Whether the user has written over its text.
  */
 edited: boolean, 

@@ -30,6 +30,10 @@ durationMs: number | null,
  */
 language: string | null, 
 /**
+ * Name of the model that is to write it down; none for the one in use.
+ */
+model: string | null, 
+/**
  * The first words of its text.
  */
 preview: string, 

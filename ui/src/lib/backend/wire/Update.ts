@@ -35,6 +35,14 @@ take: number,
 /**
  * To be appended.
  */
+text: string, } | { "kind": "rewritten", 
+/**
+ * Which dictation.
+ */
+take: number, 
+/**
+ * In the place of all its text.
+ */
 text: string, } | { "kind": "live", 
 /**
  * Which dictation.
@@ -93,6 +101,6 @@ index: number,
  */
 segment: Spoken, } | { "kind": "playing", 
 /**
- * Which file, and where.
+ * Which recording, and where.
  */
 playing: Playing | null, };
