@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use crate::setup::Tools;
 use crate::{process, workspace};
 
@@ -16,10 +18,14 @@ const RUNS: &str = "20";
 ///
 /// *Errors*: it cannot be built, or a word was lost.
 pub fn run(tools: &Tools, program: Option<&Path>) -> anyhow::Result<()> {
-    let program = program.map_or_else(|| super::app::build(tools), |program| Ok(program.to_owned()))?;
+    let program = match program {
+        // The tests run in another folder.
+        Some(program) => program.canonicalize().with_context(|| format!("there is no {}", program.display()))?,
+        None => super::app::build(tools)?,
+    };
     process::heading(&program.display().to_string());
     let mut cargo = workspace::cargo();
-    let run = ["nextest", "run", "--locked", "--package", "amanuensis-app", "--test", "desktop", "--no-capture"];
+    let run = ["nextest", "run", "--locked", "--workspace", "--test", "desktop", "--no-capture"];
     tools.equip(&mut cargo).args(run).args(["--retries", "0", "--filterset", FIGURES]);
     process::run(cargo.env("AMANUENSIS_RUNS", RUNS).env("AMANUENSIS_TEST_APP", program))
 }
