@@ -82,14 +82,12 @@ test('what the desk refuses is said, and comes back as it was', async () => {
   expect((screen.getByRole('spinbutton', { name: 'Port' }) as HTMLInputElement).value).toBe('9050');
 });
 
-test('the history, the watched folder and the memory of the model are set', async () => {
+test('the history and the watched folder are set', async () => {
   const change = (name: string, value: string) => fireEvent.change(screen.getByRole('spinbutton', { name }), { target: { value } });
   await flip('Keep the sound, too');
   await change('Delete after days', '99999');
   await change('Gigabytes of sound at most', '');
-  await change('Give memory back after', '5');
   expect(kept?.history).toEqual({ on: true, keepAudio: false, keepDays: 3650, mostGb: null });
-  expect(kept?.model.restMinutes).toBe(5);
   await fireEvent.click(screen.getByRole('button', { name: 'Choose a folder…' }));
   expect(screen.getByText('/home/you/recordings')).toBeTruthy();
   await choose('What is written there', 'docx');
