@@ -198,8 +198,9 @@ impl Soak {
             Some(Fault::AppKilled) => {
                 self.scene.microphone.play(wav);
                 sleep(PROMISED + Duration::from_millis(self.random.below(1_000)));
+                let length = began.elapsed();
                 self.kill_app();
-                return self.check_recovered(before, said, began.elapsed());
+                return self.check_recovered(before, said, length);
             }
             Some(Fault::AppKilledWhileWriting) => {
                 self.scene.microphone.play(wav);
