@@ -17,7 +17,7 @@ use amanuensis_whisper::{Dims, Dtype, Weights};
 /// Where files are made: in memory.
 const MEMORY: &str = "/dev/shm";
 /// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Answers are read up to here.
 const MOST_ANSWER_BYTES: u64 = 1 << 16;
 
