@@ -1,6 +1,7 @@
 //! The server from outside: over sockets, with a model that says what it is told to.
 
 mod client;
+mod demo;
 mod fake;
 mod formats;
 mod growth;
@@ -40,7 +41,10 @@ impl Served {
             trim_context: TrimContext::Always,
             ..Default::default()
         };
-        let engine = Engine::start(fake.speech(), settings).expect("the fake model fits");
+        Self::around(Engine::start(fake.speech(), settings).expect("the fake model fits"), limits)
+    }
+
+    pub fn around(engine: Engine, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("api-token");
         let access = Access::Token(Token::load_or_create(&file).unwrap());

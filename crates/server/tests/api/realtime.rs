@@ -15,7 +15,7 @@ use crate::fake::Fake;
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Something said, as 16-bit samples, 16,000 a second, with silence around it. `None` where there is no voice.
-fn speech(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn speech(text: &str) -> Option<Vec<u8>> {
     let wav = amanuensis_test_support::speak(text)?;
     let mut file = AudioFile::open(&wav).unwrap();
     let mut samples = vec![0.0; 20 * 16_000];
@@ -25,14 +25,14 @@ fn speech(text: &str) -> Option<Vec<u8>> {
     Some(all.flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()).collect())
 }
 
-async fn open(served: &Served, query: &str) -> Result<Socket, tungstenite::Error> {
+pub(crate) async fn open(served: &Served, query: &str) -> Result<Socket, tungstenite::Error> {
     let address = format!("ws://{}/v1/realtime{query}", served.address()).parse().unwrap();
     let request = ClientRequestBuilder::new(address).with_header("Authorization", served.bearer());
     tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
 }
 
 /// The next thing that the server says; nothing when it closes.
-async fn next(socket: &mut Socket) -> Option<Value> {
+pub(crate) async fn next(socket: &mut Socket) -> Option<Value> {
     loop {
         match futures_util::StreamExt::next(socket).await? {
             Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
@@ -42,15 +42,15 @@ async fn next(socket: &mut Socket) -> Option<Value> {
     }
 }
 
-async fn send(socket: &mut Socket, message: Message) {
+pub(crate) async fn send(socket: &mut Socket, message: Message) {
     futures_util::SinkExt::send(socket, message).await.unwrap();
 }
 
-async fn stop(socket: &mut Socket) {
+pub(crate) async fn stop(socket: &mut Socket) {
     send(socket, Message::text(r#"{"type":"stop"}"#)).await;
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("it goes on") })
 }
