@@ -1,41 +1,16 @@
-//! Once warm, encoding and decoding take nothing from the heap.
+//! Once warm, nothing is taken from the heap between samples and logits, nor for a token that is chosen.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amanuensis_backend_cpu::{CpuOptions, Precision};
 use amanuensis_benches::model;
-use amanuensis_whisper::{Decoder, Dims, Encoder, LogitsFor, MelView, Weights};
-
-/// Counts every time that memory is asked for, by whatever thread.
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: the system's allocator does the work.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on from the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: passed on from the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on from the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use amanuensis_mel::LogMel;
+use amanuensis_whisper::{
+    DecodeOptions, Decoder, Dims, Encoder, HOP_SAMPLES, LogitsFor, MelView, Observer, TokenId, Weights, WindowDecoder,
+};
 
 const DIMS: Dims = Dims {
     n_mels: 80,
@@ -56,33 +31,70 @@ fn nothing_is_allocated_once_warm() {
     let path = folder.path().join("ggml-small.bin");
     model::write(&path, &DIMS).expect("a model");
     let weights = Weights::open(&path).expect("a whole model");
+    let samples: Vec<f32> = (0..2 * DIMS.n_audio_ctx * HOP_SAMPLES).map(|index| (index % 17) as f32 / 17.0).collect();
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
         let options = CpuOptions { precision, threads: NonZeroUsize::new(2).expect("two") };
         let model = amanuensis_backend_cpu::load(&weights, options).expect("finite weights");
-        let (mut encoder, mut decoder) = (Arc::clone(&model).encoder(), model.decoder(3));
-        let mel: Vec<f32> = (0..2 * DIMS.n_audio_ctx * DIMS.n_mels).map(|index| (index % 17) as f32 / 17.0).collect();
-        let mut memory = (vec![0.0; DIMS.n_audio_ctx * DIMS.n_audio_state], vec![0.0; 3 * 2 * DIMS.n_vocab]);
-        window(&mut *encoder, &mut *decoder, &mel, &mut memory);
-        let before = COUNT.load(Ordering::Relaxed);
+        let mut window = Window {
+            log_mel: LogMel::new(DIMS.n_mels),
+            encoder: Arc::clone(&model).encoder(),
+            decoder: model.decoder(3),
+            mel: vec![0.0; 2 * DIMS.n_audio_ctx * DIMS.n_mels],
+            encoded: vec![0.0; DIMS.n_audio_ctx * DIMS.n_audio_state],
+            logits: vec![0.0; 3 * 2 * DIMS.n_vocab],
+        };
+        window.work(&samples);
+        let before = counting::count();
         for _ in 0..3 {
-            window(&mut *encoder, &mut *decoder, &mel, &mut memory);
+            window.work(&samples);
         }
-        let allocations = COUNT.load(Ordering::Relaxed) - before;
-        assert_eq!(allocations, 0, "{precision:?}: allocations in three windows");
+        assert_eq!(counting::count() - before, 0, "{precision:?}: allocations in three windows");
+
+        // The list of a window's tokens is made before the first, and its text after the last.
+        let mut windows = WindowDecoder::new(Arc::clone(weights.tokenizer()));
+        let options = DecodeOptions { temperatures: vec![0.0], timestamps: false, ..DecodeOptions::default() };
+        let mut counts = Counts { all: Vec::with_capacity(DIMS.n_text_ctx) };
+        windows.decode(&mut *window.decoder, &window.encoded, &options, &[], &[], &mut counts).expect("it decodes");
+        assert!(counts.all.len() > 5, "{precision:?}: only {} tokens", counts.all.len());
+        assert_eq!(counts.all.first(), counts.all.last(), "{precision:?}: allocations for {} tokens", counts.all.len());
     }
 }
 
-/// A window from its spectrogram to some tokens: a prompt, two beams, three beams.
-fn window(encoder: &mut dyn Encoder, decoder: &mut dyn Decoder, mel: &[f32], memory: &mut (Vec<f32>, Vec<f32>)) {
-    let (encoded, logits) = memory;
-    let view = MelView::by_frame(mel, 2 * DIMS.n_audio_ctx, DIMS.n_mels).expect("long enough");
-    encoder.encode(&[view], &mut [encoded]).expect("a window of the model's shape");
-    decoder.start(encoded).expect("its own model's output");
-    decoder.forward(&[1, 2, 3], LogitsFor::LastAnd(0), &mut logits[..2 * DIMS.n_vocab]).expect("a short prompt");
-    decoder.reorder(&[0, 0]).expect("two rows");
-    decoder.forward(&[4, 5], LogitsFor::Last, &mut logits[..2 * DIMS.n_vocab]).expect("two tokens");
-    decoder.reorder(&[1, 0, 1]).expect("three rows");
-    for token in 6..20 {
-        decoder.forward(&[token; 3], LogitsFor::Last, &mut logits[..3 * DIMS.n_vocab]).expect("three tokens");
+/// How much was allocated when each token was chosen.
+struct Counts {
+    all: Vec<usize>,
+}
+
+impl Observer for Counts {
+    fn progress(&mut self, _tokens: &[TokenId]) {
+        self.all.push(counting::count());
+    }
+}
+
+/// What a window is worked on with.
+struct Window {
+    log_mel: LogMel,
+    encoder: Box<dyn Encoder>,
+    decoder: Box<dyn Decoder>,
+    mel: Vec<f32>,
+    encoded: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+impl Window {
+    /// A window from its samples to some tokens: a prompt, two beams, three beams.
+    fn work(&mut self, samples: &[f32]) {
+        let Self { log_mel, encoder, decoder, mel, encoded, logits } = self;
+        log_mel.compute(samples, mel);
+        let view = MelView::by_frame(mel, 2 * DIMS.n_audio_ctx, DIMS.n_mels).expect("long enough");
+        encoder.encode(&[view], &mut [encoded]).expect("a window of the model's shape");
+        decoder.start(encoded).expect("its own model's output");
+        decoder.forward(&[1, 2, 3], LogitsFor::LastAnd(0), &mut logits[..2 * DIMS.n_vocab]).expect("a short prompt");
+        decoder.reorder(&[0, 0]).expect("two rows");
+        decoder.forward(&[4, 5], LogitsFor::Last, &mut logits[..2 * DIMS.n_vocab]).expect("two tokens");
+        decoder.reorder(&[1, 0, 1]).expect("three rows");
+        for token in 6..20 {
+            decoder.forward(&[token; 3], LogitsFor::Last, &mut logits[..3 * DIMS.n_vocab]).expect("three tokens");
+        }
     }
 }

@@ -13,7 +13,7 @@ use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, Data, ErrorKind, FromSample, Host, HostId, Sample, SampleFormat, StreamConfig};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ringbuf::HeapRb;
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::traits::{Consumer, Producer, Split};
 
 use crate::Resampler;
 
@@ -330,15 +330,17 @@ impl Worker {
         let mut last_sound = Instant::now();
         let mut first_sound = None;
         let mut received_frames = 0_u64;
-        let mut raw = Vec::new();
         loop {
             // Looked at before the ring, so that what came until now is still passed on.
             let stopping = self.stopping.load(Ordering::Acquire);
             let gone = opened.broken.try_iter().any(is_fatal) || last_sound.elapsed() > SILENT_DEVICE;
-            let waiting = opened.ring.occupied_len() / opened.channels * opened.channels;
-            raw.resize(waiting, 0.0);
-            let taken = opened.ring.pop_slice(&mut raw);
-            raw.truncate(taken);
+            // Read where it lies. Whole frames go into a ring that holds a whole number of them, so neither part cuts one.
+            let (front, back) = opened.ring.as_slices();
+            let taken = front.len() + back.len();
+            let mut samples = Vec::with_capacity(taken / opened.channels + 64);
+            resampler.push(front, &mut samples);
+            resampler.push(back, &mut samples);
+            opened.ring.skip(taken);
             if taken > 0 {
                 last_sound = Instant::now();
                 first_sound.get_or_insert(last_sound);
@@ -348,8 +350,6 @@ impl Worker {
                     send(CaptureEvent::Live { device: opened.name.clone(), after: self.started.elapsed() })?;
                 }
             }
-            let mut samples = Vec::with_capacity(taken / opened.channels + 64);
-            resampler.push(&raw, &mut samples);
             if stopping || gone {
                 resampler.finish(&mut samples);
             }

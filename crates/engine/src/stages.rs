@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use amanuensis_mel::LogMel;
 use amanuensis_pool::Lease;
 use amanuensis_whisper::{
-    DeviceInfo, Encoder, FRAMES_PER_WINDOW, HOP_SAMPLES, MelView, Model, Observer, Sequencer, Transcript, WindowDecoder,
+    DeviceInfo, Dims, Encoder, FRAMES_PER_WINDOW, HOP_SAMPLES, MelView, Model, Observer, Sequencer, Transcript,
+    WindowDecoder,
 };
 
 use crate::engine::Shared;
@@ -310,16 +311,18 @@ fn encode_together(
     let began = Instant::now();
     let outcome = encoders.with(Stage::Encode, |encoder| {
         let dims = *encoder.dims();
-        let mut views = Vec::with_capacity(tasks.len());
-        let mut outputs = Vec::with_capacity(tasks.len());
-        for task in tasks.iter_mut() {
-            let (frames, mel) = task.work.mel.as_ref().expect("BUG: the window has a spectrogram");
-            let view = MelView::by_frame(mel, *frames, dims.n_mels).expect("BUG: the buffer holds a whole window");
-            let out = task.out.as_mut().expect("BUG: the stage was given a buffer to write");
-            outputs.push(&mut out[..view.positions() * dims.n_audio_state]);
-            views.push(view);
-        }
-        Ok((encoder.encode(&views, &mut outputs).map_err(RequestError::Backend)?, dims.n_audio_state))
+        let report = match &mut *tasks {
+            // No list of one is made.
+            [task] => {
+                let (view, out) = views(task, &dims);
+                encoder.encode(&[view], &mut [out])
+            }
+            tasks => {
+                let (windows, mut outputs): (Vec<_>, Vec<_>) = tasks.iter_mut().map(|task| views(task, &dims)).unzip();
+                encoder.encode(&windows, &mut outputs)
+            }
+        };
+        Ok((report.map_err(RequestError::Backend)?, dims.n_audio_state))
     });
     let took = began.elapsed();
     let alone = tasks.len() == 1;
@@ -349,6 +352,15 @@ fn encode_together(
             Err(error)
         }
     }
+}
+
+/// What the encoder reads, and where it writes.
+fn views<'a>(task: &'a mut Task<Box<Work>>, dims: &Dims) -> (MelView<'a>, &'a mut [f32]) {
+    let (frames, mel) = task.work.mel.as_ref().expect("BUG: the window has a spectrogram");
+    let view = MelView::by_frame(mel, *frames, dims.n_mels).expect("BUG: the buffer holds a whole window");
+    let out = task.out.as_mut().expect("BUG: the stage was given a buffer to write");
+    let values = view.positions() * dims.n_audio_state;
+    (view, &mut out[..values])
 }
 
 struct Decode {

@@ -63,7 +63,9 @@ pub(super) fn search(
         Some(beams) => Search::Beam { beams: rows, finished: Vec::new(), wanted: beams },
         None => Search::Sample { temperature },
     };
-    let mut live = vec![Row { tokens: Vec::new(), sum_logprob: 0.0, ended: false }];
+    let mut live = vec![Row { tokens: Vec::with_capacity(most), sum_logprob: 0.0, ended: false }];
+    let mut sources = Vec::with_capacity(rows);
+    let mut newest = Vec::with_capacity(rows);
     if beams.is_none() && rows > 1 {
         decoder.reorder(&vec![0; rows])?;
         live = vec![live[0].clone(); rows];
@@ -78,8 +80,7 @@ pub(super) fn search(
         for (row, logits) in live.iter().zip(logits.chunks_exact_mut(n_vocab)) {
             rules.apply(logits, &row.tokens);
         }
-        let (next, sources) = search.advance(live, logits, n_vocab, rules.eot, rng);
-        live = next;
+        search.advance(&mut live, &mut sources, logits, n_vocab, rules.eot, rng);
         if let Some(row) = live.first() {
             observer.progress(&row.tokens);
         }
@@ -89,11 +90,11 @@ pub(super) fn search(
         if sources.iter().enumerate().any(|(row, source)| row != *source) || sources.len() != live.len() {
             decoder.reorder(&sources)?;
         }
-        let tokens: Vec<TokenId> = live
-            .iter()
-            .map(|row| if row.ended { rules.eot } else { *row.tokens.last().unwrap_or(&rules.eot) })
-            .collect();
-        decoder.forward(&tokens, LogitsFor::Last, &mut logits[..n_vocab * live.len()])?;
+        newest.clear();
+        newest.extend(
+            live.iter().map(|row| if row.ended { rules.eot } else { *row.tokens.last().unwrap_or(&rules.eot) }),
+        );
+        decoder.forward(&newest, LogitsFor::Last, &mut logits[..n_vocab * live.len()])?;
     }
     let best = search.best(live);
     Ok(Found { tokens: best.tokens, sum_logprob: best.sum_logprob, no_speech_prob })
@@ -105,38 +106,30 @@ enum Search {
 }
 
 impl Search {
-    /// The rows after one more token, and which row each goes on from.
+    /// Lets the rows grow by a token, and says which row each goes on from.
     fn advance(
         &mut self,
-        live: Vec<Row>,
+        live: &mut Vec<Row>,
+        sources: &mut Vec<usize>,
         logits: &[f32],
         n_vocab: usize,
         eot: TokenId,
         rng: &mut Rng,
-    ) -> (Vec<Row>, Vec<usize>) {
+    ) {
         let per_row = logits.chunks_exact(n_vocab);
+        sources.clear();
         match self {
             Self::Sample { temperature } => {
-                let sources = (0..live.len()).collect();
-                let rows = live
-                    .into_iter()
-                    .zip(per_row)
-                    .map(|(mut row, logits)| {
-                        if row.ended {
-                            return row;
-                        }
-                        let token =
-                            if *temperature == 0.0 { likeliest(logits) } else { rng.sample(logits, *temperature) };
-                        row.sum_logprob += logits[token as usize] - log_sum_exp(logits);
-                        if token == eot {
-                            row.ended = true;
-                        } else {
-                            row.tokens.push(token);
-                        }
-                        row
-                    })
-                    .collect();
-                (rows, sources)
+                sources.extend(0..live.len());
+                for (row, logits) in live.iter_mut().zip(per_row).filter(|(row, _)| !row.ended) {
+                    let token = if *temperature == 0.0 { likeliest(logits) } else { rng.sample(logits, *temperature) };
+                    row.sum_logprob += logits[token as usize] - log_sum_exp(logits);
+                    if token == eot {
+                        row.ended = true;
+                    } else {
+                        row.tokens.push(token);
+                    }
+                }
             }
             Self::Beam { beams, finished, wanted } => {
                 let mut candidates: Vec<(f32, usize, TokenId)> = Vec::with_capacity(live.len() * (*beams + 1));
@@ -148,8 +141,7 @@ impl Search {
                 }
                 // Equal scores keep the order of rows and ranks.
                 candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let (mut rows, mut sources, mut ended) =
-                    (Vec::with_capacity(*beams), Vec::with_capacity(*beams), Vec::new());
+                let (mut rows, mut ended) = (Vec::with_capacity(*beams), Vec::new());
                 for (sum_logprob, source, token) in candidates {
                     let mut tokens = live[source].tokens.clone();
                     if token == eot {
@@ -168,7 +160,7 @@ impl Search {
                         finished.push(row);
                     }
                 }
-                (rows, sources)
+                *live = rows;
             }
         }
     }
