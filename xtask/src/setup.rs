@@ -289,7 +289,7 @@ fn missing_from_cache(purpose: Purpose) -> anyhow::Result<Vec<Missing>> {
         }
     }
     // Its headers make the NPU's shim, which packages hold.
-    if purpose != Purpose::Run && !xrt::is_there(&xrt::root()?) {
+    if purpose != Purpose::Run && !xrt::are_there()? {
         missing.push(Missing::Xrt);
     }
     if !wheels.is_empty() {

@@ -107,6 +107,12 @@ impl VirtualNpu {
         self.root.join("usr/lib/x86_64-linux-gnu")
     }
 
+    /// The libraries of Debian 12's XRT 2.13, if they are there.
+    pub fn old_libraries(&self) -> Option<PathBuf> {
+        let folder = self.root.with_file_name("xrt-2.13").join("usr/lib/x86_64-linux-gnu");
+        folder.join("libxrt_coreutil.so.2").exists().then_some(folder)
+    }
+
     /// `program` on the virtual NPU.
     pub fn command(&self, program: &Path) -> Command {
         self.command_with(&self.libraries(), program)

@@ -293,6 +293,23 @@ fn an_xrt_that_lacks_what_the_shim_calls_is_told_apart_from_none() {
 }
 
 #[test]
+fn debian_12s_xrt_is_refused_in_a_sentence_and_the_cpu_does_the_work() {
+    let Some(virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
+    let Some(old) = virtual_npu.npu.old_libraries() else {
+        return println!("skipped: XRT 2.13 is not there; `cargo xtask xrt` unpacks it");
+    };
+    let run = |task: &str| {
+        let mut command = virtual_npu.npu.command_with(&old, Path::new(env!("CARGO_BIN_EXE_exercise")));
+        command.arg(task).arg(virtual_npu.fixture.folder.path().join("model.bin")).arg(virtual_npu.program());
+        succeeded(&command.output().expect("it starts"))
+    };
+    let said = run("fallback");
+    println!("{said}");
+    assert_eq!(said.matches(": cpu: AMD's XRT 2.25 or newer is not installed (").count(), 4, "{said}");
+    assert!(run("diagnose").contains("XRT: Broken(\"AMD's XRT 2.25 or newer is not installed ("));
+}
+
+#[test]
 fn telemetry_and_diagnosis_read_the_virtual_device() {
     let Some(virtual_npu) = Virtual::new(&model::small(), Format::Bfp16) else { return };
     let said = virtual_npu.expect("telemetry", &[]);
