@@ -152,7 +152,8 @@ fn test(tools: &Tools, program: &Path, tests: &[&str]) -> anyhow::Result<bool> {
     let filter = tests.iter().map(|test| format!("test(={test})")).collect::<Vec<_>>().join(" | ");
     let mut cargo = workspace::cargo();
     tools.equip(&mut cargo).env("AMANUENSIS_TEST_APP", program);
-    cargo.args(["nextest", "run", "--locked", "--package", "amanuensis-app", "--test", "desktop", "-E", &filter]);
+    // The whole workspace, as `cargo xtask test` builds it: another choice of packages would build GTK and tauri anew.
+    cargo.args(["nextest", "run", "--locked", "--workspace", "--test", "desktop", "-E", &filter]);
     process::watch(&mut cargo, |_| ())
 }
 
