@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use amanuensis_control::Request;
-use amanuensis_history::{Entry, History, State};
+use amanuensis_history::{Entry, History, Kind, State};
 use amanuensis_settings::{Settings, Store};
 use amanuensis_test_support::{Program, Random, found, heard, speak, wav};
 use tempfile::TempPath;
@@ -290,9 +290,10 @@ impl Soak {
         self.page().into_iter().filter(|entry| entry.id.0 > before).collect()
     }
 
-    /// The newest entries.
+    /// The newest dictations. Files that were opened meanwhile are entries too.
     fn page(&self) -> Vec<Entry> {
-        let mut entries = self.history.page("", 0, 8).map_or_else(|_| Vec::new(), |page| page.entries);
+        let mut entries = self.history.page("", 0, 20).map_or_else(|_| Vec::new(), |page| page.entries);
+        entries.retain(|entry| entry.kind == Kind::Dictation);
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
         entries
     }
