@@ -2,8 +2,8 @@
 
 /// Every command the page may call; the files in `capabilities` grant them one by one.
 const COMMANDS: &[&str] = &[
-    "subscribe",
-    "subscribe_overlay",
+    "updates",
+    "overlay_updates",
     "watch",
     "watch_performance",
     "set_panel",

@@ -9,24 +9,32 @@ use std::time::Duration;
 use amanuensis_settings::Settings;
 use gtk::glib;
 use gtk::prelude::{FileChooserExt as _, FileExt as _, NativeDialogExtManual as _};
-use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager as _, State, WebviewWindow};
+use tokio::sync::oneshot;
 
 use crate::desk::{Desk, Listen, Message, ModelOrder, Order};
 use crate::windows::panel;
 use crate::wire::{Overlay, Played, Update};
 
-/// Begins to send everything that changes to `updates`.
+/// Answers once there is something new: to the first question of a page, with everything. Pages ask, and are not told unasked,
+/// because WebKit keeps every script that is run in a page, and what is sent into one is such a script.
+///
+/// *Errors*: another page asked, or the app ends.
 #[tauri::command]
-pub fn subscribe(desk: State<'_, Desk>, updates: Channel<Vec<Update>>) {
-    // A page that was closed or reloaded subscribes anew and gets everything then: its failure is of no interest.
-    desk.send(Message::Subscribe(Box::new(move |news| _ = updates.send(news))));
+pub async fn updates(desk: State<'_, Desk>, first: bool) -> Result<Vec<Update>, ()> {
+    let (answer, answered) = oneshot::channel();
+    desk.send(Message::Ask { first, page: Box::new(move |news| _ = answer.send(news)) });
+    answered.await.map_err(drop)
 }
 
-/// Begins to send the overlay's page all that it shows.
+/// Answers the overlay's page once it has something new to show.
+///
+/// *Errors*: another page asked, or the app ends.
 #[tauri::command]
-pub fn subscribe_overlay(desk: State<'_, Desk>, page: Channel<Overlay>) {
-    desk.send(Message::SubscribeOverlay(Box::new(move |shown| _ = page.send(shown))));
+pub async fn overlay_updates(desk: State<'_, Desk>, first: bool) -> Result<Overlay, ()> {
+    let (answer, answered) = oneshot::channel();
+    desk.send(Message::AskOverlay { first, page: Box::new(move |shown| _ = answer.send(shown)) });
+    answered.await.map_err(drop)
 }
 
 /// Whether the page can be seen: nothing is sent to one that cannot.

@@ -59,12 +59,12 @@ use surroundings::Surroundings;
 
 /// What can happen to the desk.
 pub enum Message {
-    /// A page wants to know.
-    Subscribe(Page),
+    /// The page asks what is new; the first time, everything.
+    Ask { first: bool, page: Page },
     /// The page can or cannot be seen.
     Visible(bool),
-    /// The overlay's page wants to know.
-    SubscribeOverlay(OverlayPage),
+    /// The overlay's page asks what to show.
+    AskOverlay { first: bool, page: OverlayPage },
     /// The window has the focus, or no longer has it.
     Focused(bool),
     /// A file is, or is no longer, dragged over the window.
@@ -364,18 +364,20 @@ impl State {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Subscribe(page) => {
-                // A new page shows dictations at first.
-                self.next_look = None;
-                self.models.show(false);
-                self.outbox.subscribe(page);
+            Message::Ask { first, page } => {
+                if first {
+                    // A new page shows dictations at first.
+                    self.next_look = None;
+                    self.models.show(false);
+                }
+                self.outbox.ask(first, page);
             }
             Message::Visible(visible) => {
                 self.outbox.set_visible(visible);
                 self.models.tell_again();
                 self.look_for_microphones();
             }
-            Message::SubscribeOverlay(page) => self.overlay.subscribe(page),
+            Message::AskOverlay { first, page } => self.overlay.ask(first, page),
             Message::Focused(focused) => {
                 self.overlay.set_own_focus(focused);
                 self.insertion.set_own_focus(focused);
@@ -743,9 +745,11 @@ mod tests {
 
     /// The first view that fits; the desk has to come to it without being asked again.
     fn view_of(desk: &Desk, fits: impl Fn(&View) -> bool) -> View {
-        let (sender, updates) = channel();
-        desk.send(Message::Subscribe(Box::new(move |news| _ = sender.send(news))));
+        let mut first = true;
         loop {
+            let (sender, updates) = channel();
+            desk.send(Message::Ask { first, page: Box::new(move |news| _ = sender.send(news)) });
+            first = false;
             let news = updates.recv_timeout(Duration::from_secs(30)).expect("the desk says more");
             let view = news.into_iter().rev().find_map(|update| match update {
                 Update::View { view } => Some(view),

@@ -140,8 +140,8 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             Ok(())
         })
         .invoke_handler(tauri::generate_handler![
-            commands::subscribe,
-            commands::subscribe_overlay,
+            commands::updates,
+            commands::overlay_updates,
             commands::watch,
             commands::watch_performance,
             commands::set_panel,

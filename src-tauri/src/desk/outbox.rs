@@ -4,15 +4,18 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Update, View};
 
-/// Where updates go.
-pub type Page = Box<dyn Fn(Vec<Update>) + Send>;
+/// Where the answer to a page goes that asked what is new.
+pub type Page = Box<dyn FnOnce(Vec<Update>) + Send>;
 
-/// WebKit keeps what is sent into a page until the page lets go of it, and nobody reads faster than this.
+/// Nobody reads faster than this.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Updates on their way to the page.
 #[derive(Default)]
 pub struct Outbox {
+    /// Whether a page has ever asked.
+    known: bool,
+    /// The page's question, while it is not answered.
     page: Option<Page>,
     visible: bool,
     /// The page has to be told everything, for it knows nothing, or missed something.
@@ -27,11 +30,14 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// A page that knows nothing yet wants to be told.
-    pub fn subscribe(&mut self, page: Page) {
+    /// A page asks what is new. It knows nothing yet if it asks for the first time.
+    pub fn ask(&mut self, first: bool, page: Page) {
         self.page = Some(page);
-        self.visible = true;
-        self.start_afresh();
+        if first {
+            self.known = true;
+            self.visible = true;
+            self.start_afresh();
+        }
     }
 
     /// The page can be seen from now on, or can not.
@@ -80,17 +86,18 @@ impl Outbox {
         self.watched() && !self.afresh
     }
 
-    /// When [`flush`](Self::flush) should be called; never, if there is nothing to say.
+    /// When [`flush`](Self::flush) should be called; never, if there is nothing to say, or nobody asks.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let something = self.afresh || self.fresh.is_some() || !self.news.is_empty();
-        (self.watched() && something).then(|| self.not_before.unwrap_or(now))
+        (self.watched() && self.page.is_some() && something).then(|| self.not_before.unwrap_or(now))
     }
 
-    /// Sends what there is, if it is time. `everything` makes all updates but the view, for a page that knows nothing.
+    /// Answers with what there is, if it is time. `everything` makes all updates but the view, for a page that knows nothing.
     pub fn flush(&mut self, now: Instant, everything: impl FnOnce() -> Vec<Update>) {
         if self.due(now).is_none_or(|due| due > now) {
             return;
         }
+        let Some(page) = self.page.take() else { return };
         let mut updates = Vec::new();
         if let Some(view) = self.fresh.take() {
             self.sent = Some(view.clone());
@@ -100,15 +107,13 @@ impl Outbox {
             updates.extend(everything());
         }
         updates.append(&mut self.news);
-        if let Some(page) = &self.page {
-            page(updates);
-        }
+        page(updates);
         self.not_before = Some(now + PAUSE);
     }
 
     /// Whether anybody looks.
     pub fn watched(&self) -> bool {
-        self.visible && self.page.is_some()
+        self.visible && self.known
     }
 
     fn start_afresh(&mut self) {
@@ -121,7 +126,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::{Duration, Instant};
 
     use super::{Outbox, PAUSE};
@@ -141,23 +146,41 @@ mod tests {
         }
     }
 
-    fn watched() -> (Outbox, Receiver<Vec<Update>>, Instant) {
-        let (sender, received) = channel();
-        let mut outbox = Outbox::default();
-        outbox.show(&view(0));
-        outbox.subscribe(Box::new(move |updates| sender.send(updates).unwrap()));
-        let now = Instant::now();
-        flush(&mut outbox, now);
-        assert_eq!(received.try_recv().unwrap(), everything(0));
-        (outbox, received, now)
+    /// A page that asks again as soon as it has its answer.
+    struct Watched {
+        outbox: Outbox,
+        sender: Sender<Vec<Update>>,
+        received: Receiver<Vec<Update>>,
+    }
+
+    impl Watched {
+        fn new() -> (Self, Instant) {
+            let (sender, received) = channel();
+            let mut outbox = Outbox::default();
+            outbox.show(&view(0));
+            let mut page = Self { outbox, sender, received };
+            page.ask(true);
+            let now = Instant::now();
+            page.flush(now);
+            assert_eq!(page.received.try_recv().unwrap(), everything(0));
+            (page, now)
+        }
+
+        fn ask(&mut self, first: bool) {
+            let sender = self.sender.clone();
+            self.outbox.ask(first, Box::new(move |updates| sender.send(updates).unwrap()));
+        }
+
+        fn flush(&mut self, now: Instant) {
+            self.outbox.flush(now, || vec![Update::Texts { takes: vec![] }]);
+            if self.outbox.page.is_none() {
+                self.ask(false);
+            }
+        }
     }
 
     fn everything(writing: u32) -> [Update; 2] {
         [Update::View { view: view(writing) }, Update::Texts { takes: vec![] }]
-    }
-
-    fn flush(outbox: &mut Outbox, now: Instant) {
-        outbox.flush(now, || vec![Update::Texts { takes: vec![] }]);
     }
 
     fn live(words: &str) -> Update {
@@ -166,55 +189,72 @@ mod tests {
 
     #[test]
     fn nothing_leaves_more_often_than_ten_times_a_second() {
-        let (mut outbox, received, start) = watched();
+        let (mut page, start) = Watched::new();
         for ms in 0..1000 {
-            outbox.push(Update::Level { level: ms as f32 });
-            outbox.show(&view(ms as u32 + 1));
-            flush(&mut outbox, start + Duration::from_millis(ms));
+            page.outbox.push(Update::Level { level: ms as f32 });
+            page.outbox.show(&view(ms as u32 + 1));
+            page.flush(start + Duration::from_millis(ms));
         }
-        let sent: Vec<_> = received.try_iter().collect();
+        let sent: Vec<_> = page.received.try_iter().collect();
         assert_eq!(sent.len(), 9);
         assert!(sent.iter().all(|updates| updates.len() == 2), "only the newest is of interest");
     }
 
     #[test]
     fn a_view_that_did_not_change_is_not_sent() {
-        let (mut outbox, _, start) = watched();
-        outbox.show(&view(0));
-        assert_eq!(outbox.due(start), None);
-        outbox.show(&view(1));
-        assert_eq!(outbox.due(start), Some(start + PAUSE));
+        let (mut page, start) = Watched::new();
+        page.outbox.show(&view(0));
+        assert_eq!(page.outbox.due(start), None);
+        page.outbox.show(&view(1));
+        assert_eq!(page.outbox.due(start), Some(start + PAUSE));
     }
 
     #[test]
     fn what_is_final_stands_for_what_was_live() {
-        let (mut outbox, received, start) = watched();
-        outbox.push(live("a"));
-        outbox.push(live("a b"));
+        let (mut page, start) = Watched::new();
+        page.outbox.push(live("a"));
+        page.outbox.push(live("a b"));
         let last = Update::Text { take: 1, text: "A, B.".into() };
-        outbox.push(last.clone());
-        outbox.push(Update::Playing { playing: Some(Playing { of: Played::File { id: 3 }, at_ms: 100 }) });
-        outbox.push(Update::Playing { playing: None });
-        flush(&mut outbox, start + PAUSE);
-        assert_eq!(received.try_iter().collect::<Vec<_>>(), [vec![last, Update::Playing { playing: None }]]);
-        assert_eq!(outbox.due(start), None);
+        page.outbox.push(last.clone());
+        page.outbox.push(Update::Playing { playing: Some(Playing { of: Played::File { id: 3 }, at_ms: 100 }) });
+        page.outbox.push(Update::Playing { playing: None });
+        page.flush(start + PAUSE);
+        assert_eq!(page.received.try_iter().collect::<Vec<_>>(), [vec![last, Update::Playing { playing: None }]]);
+        assert_eq!(page.outbox.due(start), None);
     }
 
     #[test]
     fn a_hidden_page_is_told_nothing_and_everything_once_it_is_seen() {
-        let (mut outbox, received, start) = watched();
-        outbox.set_visible(false);
-        outbox.push(live("a"));
-        outbox.show(&view(1));
-        assert_eq!(outbox.due(start), None);
-        flush(&mut outbox, start + PAUSE);
-        assert!(received.try_recv().is_err());
-        outbox.set_visible(true);
-        flush(&mut outbox, start + PAUSE);
-        assert_eq!(received.try_recv().unwrap(), everything(1));
-        outbox.set_visible(false);
-        outbox.set_visible(true);
-        flush(&mut outbox, start + 2 * PAUSE);
-        assert_eq!(received.try_recv().unwrap(), everything(1), "even what it knew, for it may have been reloaded");
+        let (mut page, start) = Watched::new();
+        page.outbox.set_visible(false);
+        page.outbox.push(live("a"));
+        page.outbox.show(&view(1));
+        assert_eq!(page.outbox.due(start), None);
+        page.flush(start + PAUSE);
+        assert!(page.received.try_recv().is_err());
+        page.outbox.set_visible(true);
+        page.flush(start + PAUSE);
+        assert_eq!(page.received.try_recv().unwrap(), everything(1));
+        page.outbox.set_visible(false);
+        page.outbox.set_visible(true);
+        page.flush(start + 2 * PAUSE);
+        assert_eq!(
+            page.received.try_recv().unwrap(),
+            everything(1),
+            "even what it knew, for it may have been reloaded"
+        );
+    }
+
+    #[test]
+    fn a_page_that_does_not_ask_is_not_told_and_misses_nothing() {
+        let (mut page, start) = Watched::new();
+        page.outbox.page = None;
+        page.outbox.push(live("a"));
+        page.outbox.push(live("a b"));
+        page.outbox.show(&view(1));
+        assert_eq!(page.outbox.due(start + PAUSE), None);
+        page.ask(false);
+        page.flush(start + PAUSE);
+        assert_eq!(page.received.try_recv().unwrap(), [Update::View { view: view(1) }, live("a b")]);
     }
 }

@@ -10,8 +10,8 @@ use amanuensis_settings::Settings;
 use super::{joined, sentence};
 use crate::wire::{self, OverlayStage};
 
-/// Where its page is told what to show.
-pub type OverlayPage = Box<dyn Fn(wire::Overlay) + Send>;
+/// Where the answer to its page goes, which asked what to show.
+pub type OverlayPage = Box<dyn FnOnce(wire::Overlay) + Send>;
 
 /// Nobody reads faster than this.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,6 +41,9 @@ pub struct Overlay {
     /// Our own window has the focus: all this is in front of the user's eyes already.
     own_focus: bool,
     asked_for: bool,
+    /// Whether its page is there.
+    known: bool,
+    /// The page's question, while it is not answered.
     page: Option<OverlayPage>,
     seen: bool,
     shown: wire::Overlay,
@@ -75,11 +78,14 @@ impl Overlay {
         self.shown = known;
     }
 
-    /// Its page was opened.
-    pub fn subscribe(&mut self, page: OverlayPage) {
+    /// Its page asks what to show. It was just opened if it asks for the first time.
+    pub fn ask(&mut self, first: bool, page: OverlayPage) {
         self.page = Some(page);
-        self.fresh = true;
-        self.not_before = None;
+        if first {
+            self.known = true;
+            self.fresh = true;
+            self.not_before = None;
+        }
     }
 
     /// Something happened to a dictation.
@@ -159,7 +165,7 @@ impl Overlay {
             self.rest();
         }
         let wanted = self.on && !self.own_focus && (self.shown.stage != OverlayStage::Waiting || self.shown.hands_free);
-        if wanted && self.page.is_none() {
+        if wanted && !self.known {
             return (!std::mem::replace(&mut self.asked_for, true)).then_some(Curtain::Make);
         }
         if wanted == self.seen {
@@ -178,7 +184,7 @@ impl Overlay {
 
     /// When [`advance`](Self::advance) should be called; never, if nothing happens by itself.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        let news = (self.seen && self.fresh).then(|| self.not_before.unwrap_or(now));
+        let news = (self.seen && self.fresh && self.page.is_some()).then(|| self.not_before.unwrap_or(now));
         self.until.into_iter().chain(news).min()
     }
 
@@ -186,11 +192,10 @@ impl Overlay {
         if !self.fresh || self.not_before.is_some_and(|time| time > now) {
             return;
         }
+        let Some(page) = self.page.take() else { return };
         self.count_seconds(now);
         self.shown.committed = newest(&joined(&self.text, &self.committed)).to_owned();
-        if let Some(page) = &self.page {
-            page(self.shown.clone());
-        }
+        page(self.shown.clone());
         self.fresh = false;
         self.not_before = Some(now + PAUSE);
     }
@@ -211,7 +216,7 @@ fn newest(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::{Duration, Instant};
 
     use amanuensis_dictation::{Event, Outcome};
@@ -221,17 +226,44 @@ mod tests {
     use super::{Curtain, GLANCE, LETTERS, Overlay, PAUSE, READ, newest};
     use crate::wire::{self, OverlayStage};
 
-    /// An overlay with a page, which nobody sees yet.
-    fn overlay() -> (Overlay, Receiver<wire::Overlay>, Instant) {
-        let (sender, told) = channel();
-        let mut overlay = Overlay::default();
-        overlay.set_means(Some("CPU, AVX2"), &Settings::default());
-        overlay.subscribe(Box::new(move |shown| sender.send(shown).unwrap()));
-        (overlay, told, Instant::now())
+    /// An overlay whose page asks again as soon as it has its answer.
+    struct Watched {
+        overlay: Overlay,
+        sender: Sender<wire::Overlay>,
+        told: Receiver<wire::Overlay>,
     }
 
-    fn newest_of(told: &Receiver<wire::Overlay>) -> wire::Overlay {
-        told.try_iter().last().expect("it was told something")
+    impl Watched {
+        /// Nobody sees it yet.
+        fn new() -> (Self, Instant) {
+            let (sender, told) = channel();
+            let mut overlay = Overlay::default();
+            overlay.set_means(Some("CPU, AVX2"), &Settings::default());
+            let mut watched = Self { overlay, sender, told };
+            watched.ask(true);
+            (watched, Instant::now())
+        }
+
+        fn ask(&mut self, first: bool) {
+            let sender = self.sender.clone();
+            self.overlay.ask(first, Box::new(move |shown| sender.send(shown).unwrap()));
+        }
+
+        fn happened(&mut self, event: &Event, now: Instant) {
+            self.overlay.happened(event, now);
+        }
+
+        fn advance(&mut self, now: Instant) -> Option<Curtain> {
+            let curtain = self.overlay.advance(now);
+            if self.overlay.page.is_none() {
+                self.ask(false);
+            }
+            curtain
+        }
+
+        fn newest(&self) -> wire::Overlay {
+            self.told.try_iter().last().expect("it was told something")
+        }
     }
 
     fn finished(take: u32, outcome: Outcome) -> Event {
@@ -247,9 +279,11 @@ mod tests {
         overlay.happened(&Event::Opening { take: 1 }, now);
         assert_eq!(overlay.advance(now), Some(Curtain::Make));
         assert_eq!(overlay.advance(now), None);
-        overlay.subscribe(Box::new(|_| {}));
+        overlay.ask(true, Box::new(|_| {}));
         assert_eq!(overlay.advance(now), Some(Curtain::Open));
         overlay.happened(&finished(1, Outcome::Text("One.".into())), now);
+        assert_eq!(overlay.due(now), Some(now + GLANCE), "its page has not asked again");
+        overlay.ask(false, Box::new(|_| {}));
         assert_eq!(overlay.due(now), Some(now + PAUSE));
         assert_eq!(overlay.advance(now), None);
         assert_eq!(overlay.advance(now + GLANCE), Some(Curtain::Close));
@@ -260,11 +294,11 @@ mod tests {
 
     #[test]
     fn it_shows_a_take_from_its_first_sound_to_its_end() {
-        let (mut overlay, told, start) = overlay();
+        let (mut overlay, start) = Watched::new();
         let at = |seconds| start + Duration::from_secs(seconds);
         overlay.happened(&Event::Opening { take: 1 }, start);
         overlay.advance(start);
-        assert_eq!(newest_of(&told).stage, OverlayStage::Opening);
+        assert_eq!(overlay.newest().stage, OverlayStage::Opening);
         overlay.happened(&Event::Recording { take: 1 }, start);
         overlay.happened(&Event::Segment { take: 1, text: "One.".into() }, at(2));
         let live = |committed: &str, tentative: &str| Event::Live {
@@ -275,37 +309,37 @@ mod tests {
         overlay.happened(&live("Two", "thr"), at(2));
         overlay.happened(&Event::Level { level: 0.5 }, at(2));
         overlay.advance(at(2));
-        let shown = newest_of(&told);
+        let shown = overlay.newest();
         assert_eq!((shown.committed.as_str(), shown.tentative.as_str()), ("One. Two", "thr"));
         assert_eq!((shown.elapsed_s, shown.level), (2, 0.5));
         overlay.happened(&Event::Stopped { take: 1 }, at(3));
         overlay.advance(at(4));
-        let shown = newest_of(&told);
+        let shown = overlay.newest();
         assert_eq!((shown.stage, shown.elapsed_s, shown.level), (OverlayStage::Writing, 3, 0.0));
         overlay.happened(&finished(1, Outcome::NoSpeech), at(5));
         overlay.advance(at(5));
-        assert_eq!(newest_of(&told).stage, OverlayStage::NoSpeech);
+        assert_eq!(overlay.newest().stage, OverlayStage::NoSpeech);
         assert_eq!(overlay.advance(at(5) + READ), Some(Curtain::Close));
-        let shown = newest_of(&told);
+        let shown = overlay.newest();
         assert_eq!((shown.stage, shown.committed.as_str()), (OverlayStage::Waiting, ""), "nothing old is seen again");
     }
 
     #[test]
     fn a_new_take_is_shown_while_the_one_before_is_written() {
-        let (mut overlay, told, now) = overlay();
+        let (mut overlay, now) = Watched::new();
         overlay.happened(&Event::Opening { take: 1 }, now);
         overlay.happened(&Event::Stopped { take: 1 }, now);
         overlay.happened(&Event::Opening { take: 2 }, now);
         overlay.happened(&Event::Segment { take: 1, text: "Of the first.".into() }, now);
         overlay.happened(&finished(1, Outcome::Text("Of the first.".into())), now);
         overlay.advance(now);
-        let shown = newest_of(&told);
+        let shown = overlay.newest();
         assert_eq!((shown.stage, shown.committed.as_str()), (OverlayStage::Opening, ""));
     }
 
     #[test]
     fn it_is_told_at_most_ten_times_a_second_and_nothing_while_hidden() {
-        let (mut overlay, told, start) = overlay();
+        let (mut overlay, start) = Watched::new();
         overlay.happened(&Event::Opening { take: 1 }, start);
         overlay.happened(&Event::Recording { take: 1 }, start);
         for ms in 0..1000 {
@@ -313,27 +347,27 @@ mod tests {
             overlay.happened(&Event::Level { level: 0.1 }, now);
             overlay.advance(now);
         }
-        assert_eq!(told.try_iter().count(), 10);
-        overlay.set_own_focus(true);
+        assert_eq!(overlay.told.try_iter().count(), 10);
+        overlay.overlay.set_own_focus(true);
         assert_eq!(overlay.advance(start + READ), Some(Curtain::Close));
-        told.try_iter().for_each(drop);
+        overlay.told.try_iter().for_each(drop);
         overlay.happened(&Event::Level { level: 0.2 }, start + READ);
-        assert_eq!(overlay.due(start + READ), None);
+        assert_eq!(overlay.overlay.due(start + READ), None);
         overlay.advance(start + 2 * READ);
-        assert_eq!(told.try_iter().count(), 0);
-        overlay.set_own_focus(false);
+        assert_eq!(overlay.told.try_iter().count(), 0);
+        overlay.overlay.set_own_focus(false);
         assert_eq!(overlay.advance(start + 2 * READ), Some(Curtain::Open));
     }
 
     #[test]
     fn without_hands_it_is_there_between_takes_and_forgets_noises() {
-        let (mut overlay, told, now) = overlay();
+        let (mut overlay, now) = Watched::new();
         overlay.happened(&Event::HandsFree { on: true, asked: true }, now);
         assert_eq!(overlay.advance(now), Some(Curtain::Open));
         overlay.happened(&Event::Opening { take: 1 }, now);
         overlay.happened(&finished(1, Outcome::NoSpeech), now);
         overlay.advance(now + READ);
-        let shown = newest_of(&told);
+        let shown = overlay.newest();
         assert!(shown.hands_free && shown.stage == OverlayStage::Waiting);
         overlay.happened(&Event::HandsFree { on: false, asked: true }, now);
         assert_eq!(overlay.advance(now + READ), Some(Curtain::Close));

@@ -1,12 +1,13 @@
-import { Channel, invoke } from '@tauri-apps/api/core';
+import { invoke } from '@tauri-apps/api/core';
 
 import type { OverlayBackend } from '.';
+import { follow } from './tauri';
 import type { Overlay } from './wire/Overlay';
 
 /** The app's Rust, as far as the overlay may call it. */
 export class TauriOverlay implements OverlayBackend {
   subscribe(listener: (shown: Overlay) => void): Promise<void> {
-    return invoke('subscribe_overlay', { page: new Channel<Overlay>(listener) });
+    return follow('overlay_updates', listener);
   }
   stop(): Promise<void> {
     return invoke('stop');

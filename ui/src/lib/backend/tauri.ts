@@ -1,15 +1,22 @@
-import { Channel, invoke } from '@tauri-apps/api/core';
+import { invoke } from '@tauri-apps/api/core';
 
 import type { Backend, FilesBackend, Format, Played } from '.';
 import type { Settings } from './wire/Settings';
 import type { Update } from './wire/Update';
+
+/** Asks for what is new, and when it is told, again. It ends when nobody answers any more. */
+export async function follow<News>(command: string, listener: (news: News) => void): Promise<void> {
+  for (let first = true; ; first = false) {
+    listener(await invoke<News>(command, { first }));
+  }
+}
 
 /** The app's Rust. The names are those of `src-tauri/src/commands.rs`. */
 export class TauriBackend implements Backend {
   readonly files = new TauriFiles();
 
   subscribe(listener: (update: Update) => void): Promise<void> {
-    return invoke('subscribe', { updates: new Channel<Update[]>((updates) => updates.forEach(listener)) });
+    return follow<Update[]>('updates', (updates) => updates.forEach(listener));
   }
   watch(visible: boolean): Promise<void> {
     return invoke('watch', { visible });
