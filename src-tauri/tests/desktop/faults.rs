@@ -160,8 +160,12 @@ async fn skip_guide(stage: &Stage) {
 
 fn kept_aside(folder: &Path, beginning: &str) -> PathBuf {
     let mut names = std::fs::read_dir(folder).expect("the folder is there").flatten().map(|entry| entry.path());
-    let begins = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning));
-    names.find(begins).expect("the damaged file is kept")
+    // What SQLite had beside its file is kept, too.
+    let kept = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(beginning) && !name.ends_with("-shm") && !name.ends_with("-wal")
+    };
+    names.find(kept).expect("the damaged file is kept")
 }
 
 #[test]
