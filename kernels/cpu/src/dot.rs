@@ -3,8 +3,7 @@
 //! Everything a product reads is cut into 32-bit words: one float, two bfloat16 or four bytes, which follow each other along the
 //! inner dimension. A kernel broadcasts a word of the left operand and multiplies it with words of several columns at once.
 
-use crate::attention::Softmax;
-use crate::vector::Plain;
+use crate::vector::{Plain, Vector};
 
 /// Columns of a packed panel, for every instruction set: two vectors of AVX-512, four of AVX2.
 pub const PANEL: usize = 32;
@@ -20,7 +19,7 @@ pub trait Dot {
     /// One sum.
     type Sum: Copy + Default;
     /// Floats in vectors of this instruction set.
-    type Floats: Softmax;
+    type Floats: Vector;
     /// Columns of a vector.
     const LANES: usize;
     /// Rows of the left operand whose sums fit the registers beside `VECTORS` of columns.

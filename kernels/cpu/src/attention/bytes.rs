@@ -4,7 +4,7 @@
 //! block sums are integers. The weights of the softmax are bytes too, in each block relative to its largest; they are rounded
 //! against a pattern of thresholds, so that many small ones add up to what they are together, and not to nothing.
 
-use super::softmax::{Softmax, WEIGHED, Weighing};
+use super::softmax::{WEIGHED, weigh};
 use super::{MOST_WIDTH, QUERIES, Sizes, Source, Work, score};
 use crate::Level;
 use crate::dot::{Dot, PANEL, Tile, tile_of};
@@ -402,9 +402,9 @@ unsafe fn attend_task<N: Integer, D: Dot<Sum = i32>>(work: &mut Work<'_>, magnit
             for index in 0..count {
                 let scores = &scratch.scores[index * BLOCK..][..weighed];
                 let weights = bytes_mut(&mut scratch.weights[index * scratch.weight_stride..][..BLOCK / GROUP]);
-                let weighing = Weighing { factor: step.factors[index], offset: step.offsets[index] };
+                let (factor, offset) = (step.factors[index], step.offsets[index]);
                 // SAFETY: passed on from the caller.
-                unsafe { D::Floats::weigh(scores.as_ptr(), weighed, &weighing, weights.as_mut_ptr()) };
+                unsafe { weigh::<D::Floats>(scores.as_ptr(), weighed, factor, offset, weights.as_mut_ptr()) };
                 // What is not there has no weight.
                 if valid < weighed {
                     weights[valid..weighed].fill(0);

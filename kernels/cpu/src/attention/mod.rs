@@ -15,7 +15,6 @@ use crate::words::{Words, Workspace};
 use crate::{Level, ThreadPool};
 
 pub use cached::{Cached, attend_cached};
-pub use softmax::Softmax;
 
 /// Most queries that a kernel takes at a time.
 const QUERIES: usize = 12;
