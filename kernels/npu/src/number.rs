@@ -66,7 +66,7 @@ fn block_scale(block: &[f32; BLOCK]) -> Option<(u32, f32)> {
     }
     // A mantissa of 128 does not fit. -128 would, but as a value it asks for the next exponent: rounding twice must be rounding once.
     let inverse = |exponent: u32| f32::from_bits((254 + 6 - exponent.min(254)) << 23);
-    let overflows = block.iter().any(|value| value.abs() * inverse(exponent) >= 127.5);
+    let overflows = f32::from_bits(largest) * inverse(exponent) >= 127.5;
     exponent += u32::from(overflows);
     Some((exponent, inverse(exponent)))
 }
