@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amanuensis_insert::{Desktop, InsertError, Inserter, Manner, WayName};
-use amanuensis_test_support::{Field, MIXED, Program, Sway, Witness, found, long_text};
+use amanuensis_test_support::{Field, MIXED, Program, Sway, Witness, contents, found, long_text};
 
 /// How long a program may take. No test waits for it; it bounds a hang.
 const START: Duration = Duration::from_secs(30);
@@ -64,18 +64,6 @@ impl Stage {
         let mut wl_paste = Command::new("wl-paste");
         wl_paste.args(["--no-newline", "--type", format]).env_clear().envs(self.environment.clone());
         wl_paste.output().unwrap().stdout
-    }
-}
-
-/// What is in a file once it is `expected`, or after a long wait.
-fn contents(file: &Path, expected: &str) -> String {
-    let until = Instant::now() + START;
-    loop {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        if text == expected || Instant::now() > until {
-            return text;
-        }
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

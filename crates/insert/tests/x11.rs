@@ -1,12 +1,11 @@
 //! Real other programs under Xvfb get the text: a GTK field and xterm, by keys and by the clipboard.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amanuensis_insert::{Desktop, Inserter, Manner, WayName};
-use amanuensis_test_support::{Field, MIXED, Program, Witness, found, long_text};
+use amanuensis_test_support::{Field, MIXED, Program, Witness, contents, found, long_text};
 use tempfile::TempDir;
 
 /// A display with a window manager.
@@ -102,18 +101,6 @@ impl Stage {
             said.trim() == "terminal" && typed.exists()
         });
         (xterm, typed)
-    }
-}
-
-/// What is in a file once it is `expected`, or after a long wait.
-fn contents(file: &Path, expected: &str) -> String {
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        if text == expected || Instant::now() > until {
-            return text;
-        }
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

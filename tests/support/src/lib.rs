@@ -21,7 +21,7 @@ pub use microphone::{Playing, VirtualMicrophone};
 pub use program::Program;
 pub use random::Random;
 pub use sway::Sway;
-pub use texts::{MIXED, long_text};
+pub use texts::{MIXED, contents, long_text};
 pub use wav::{trim, wav};
 pub use witness::{Field, Witness};
 pub use words::{assert_understood, heard};
