@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::desk::history::Again;
-    use crate::desk::models::tests::{read_model, state};
+    use crate::desk::models::tests::{read_model, state, state_with_model};
 
     #[test]
     fn another_model_comes_for_as_long_as_it_is_wanted() {
@@ -142,14 +142,7 @@ mod tests {
 
     #[test]
     fn a_model_that_rests_is_read_again() {
-        if amanuensis_models::demo().is_none() {
-            println!("skipped: the demo model is not there");
-            return;
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (mut state, messages) = state(folder.path());
-        state.open_model();
-        read_model(&mut state, &messages);
+        let Some((mut state, messages, _folder)) = state_with_model() else { return };
         state.engine = None;
         assert!(matches!(state.lend(None), Lent::Coming));
         read_model(&mut state, &messages);

@@ -480,6 +480,19 @@ pub(in crate::desk) mod tests {
         (State::new(inbox, folder, store, Arc::new(load_model), Box::new(|_| {})), messages)
     }
 
+    /// A desk that has read its model, and the folder of its settings. `None` where there is no model, which is printed.
+    pub(in crate::desk) fn state_with_model() -> Option<(State, Receiver<Message>, tempfile::TempDir)> {
+        if amanuensis_models::demo().is_none() {
+            println!("skipped: the demo model is not there");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (mut state, messages) = state(folder.path());
+        state.open_model();
+        read_model(&mut state, &messages);
+        Some((state, messages, folder))
+    }
+
     /// Hands over what is reported until the model was read.
     pub(in crate::desk) fn read_model(state: &mut State, messages: &Receiver<Message>) {
         loop {
@@ -494,14 +507,7 @@ pub(in crate::desk) mod tests {
 
     #[test]
     fn a_model_rests_after_its_minutes_and_is_read_again_when_it_is_wanted() {
-        if amanuensis_models::demo().is_none() {
-            println!("skipped: the demo model is not there");
-            return;
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (mut state, messages) = state(folder.path());
-        state.open_model();
-        read_model(&mut state, &messages);
+        let Some((mut state, messages, _folder)) = state_with_model() else { return };
         let (start, minute) = (Instant::now(), Duration::from_secs(60));
         state.rest_if_idle(start);
         state.rest_if_idle(start + 9 * minute);
