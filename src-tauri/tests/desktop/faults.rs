@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::soak::{processes, signal};
 use crate::stage::{Scene, Setting, Stage, repository};
-use crate::{ALERT, SAID, STATUS, TAKE, TRANSCRIPT, UNDERSTOOD, drive, has_model, is_written, screen};
+use crate::{ALERT, SAID, TAKE, TRANSCRIPT, UNDERSTOOD, drive, has_model, is_written, screen};
 
 /// Bounds a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,9 +86,7 @@ fn a_dictation_that_is_suspended_goes_on_when_the_machine_wakes_up() {
         let Some(voice) = speak(SAID).filter(|_| has_model() && found("kill")) else { return };
         let Some(stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         let all: Vec<String> = processes(stage.display()).iter().map(|process| process.id.to_string()).collect();
         all.iter().for_each(|id| signal("STOP", id));
         sleep(Duration::from_secs(3));
@@ -105,15 +103,11 @@ fn a_sound_server_that_is_restarted_costs_nothing_and_the_next_dictation_is_hear
         let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
         let Some(mut stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.microphone.restart_server();
         stage.wait_for(ALERT, |text| text.contains("kept")).await;
         stage.wait_for(TAKE, |text| heard(SAID, text) >= UNDERSTOOD).await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.press("Stop dictating").await;
         stage.wait_for(&format!("{TAKE}:last-of-type"), is_written).await;
         stage.close().await;
@@ -189,9 +183,7 @@ fn where_the_home_may_only_be_read_dictation_goes_on() {
         }
         stage.open_again().await;
         stage.ready().await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.wait_for(ALERT, |text| text.contains("cannot be")).await;
         stage.shoot("read-only-home").await;
         stage.press("Stop dictating").await;

@@ -39,8 +39,9 @@ fn at(share: f64, times: &mut [Duration]) -> Duration {
 async fn dictate(stand_by: bool) {
     let Some(voice) = speak(UTTERANCE).filter(|_| has_model()) else { return };
     trim(&voice);
-    let change: Option<fn(&mut Settings)> = if stand_by { Some(|to| to.dictation.stand_by = true) } else { None };
-    let Some(stage) = Stage::open(Setting { change, ..Setting::default() }).await else { return };
+    let mut settings = Settings::default();
+    settings.dictation.stand_by = stand_by;
+    let Some(stage) = Stage::open(Setting { settings, ..Setting::default() }).await else { return };
     stage.ready().await;
     let Some(mut witness) = Witness::open(Field::Entry, "Letter", stage.environment()) else { return };
     let press = || xdotool(&stage, &["key", "ctrl+alt+space"]);

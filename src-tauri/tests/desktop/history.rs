@@ -40,9 +40,7 @@ fn a_dictation_that_is_killed_is_offered_and_written_at_the_next_start() {
         let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
         let Some(mut stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         // Only what was said a second before is promised to be there.
         sleep(Duration::from_millis(1_500)).await;
         stage.kill();

@@ -66,9 +66,7 @@ fn what_is_said_is_in_the_window_after_the_stop() {
         stage.ready().await;
         assert!(stage.everything().await.contains("trained on synthesised speech only"));
         stage.shoot("idle").await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.shoot("recording").await;
         stage.press("Stop dictating").await;
         stage.wait_for(TRANSCRIPT, |text| heard(SAID, text) >= UNDERSTOOD).await;
@@ -170,9 +168,7 @@ fn a_microphone_that_goes_away_costs_nothing_that_was_said() {
         let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
         let Some(mut stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.microphone.unplug();
         stage.wait_for(ALERT, |text| text.contains("kept")).await;
         stage.wait_for(TAKE, is_written).await;
@@ -246,9 +242,7 @@ fn what_the_machine_does_is_measured_while_it_is_shown() {
         stage.press_text("Performance").await;
         let performance = "[aria-label=Performance]";
         stage.wait_for(performance, |text| text.contains("MiB") && text.contains("Nothing measured yet")).await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.press("Stop dictating").await;
         stage
             .wait_for(performance, |text| text.contains("as one speaks") && !text.contains("Nothing measured yet"))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use amanuensis_test_support::{heard, speak};
 
-use super::{ALERT, SAID, STATUS, TAKE, UNDERSTOOD, drive, has_model, repository};
+use super::{ALERT, SAID, TAKE, UNDERSTOOD, drive, has_model, repository};
 use crate::stage::{Setting, Stage};
 
 const ROW: &str = "[aria-label=Models] li";
@@ -79,9 +79,7 @@ fn a_model_is_downloaded_paused_switched_to_and_deleted() {
         stage.press_text("Delete").await;
         stage.press("Download ours.en").await;
         stage.press_text("Dictate").await;
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.press("Stop dictating").await;
         stage.wait_for(TAKE, |text| heard(SAID, text) >= UNDERSTOOD).await;
         stage.close().await;

@@ -94,9 +94,7 @@ fn settings_hold_at_once_and_are_kept() {
             stage.fill("(//input[@aria-label='What you say'])[last()]", from).await;
             stage.fill("(//textarea[@aria-label='What is written'])[last()]", to).await;
         }
-        stage.press("Start dictating").await;
-        stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
-        stage.microphone.play(&voice);
+        stage.dictate(&voice).await;
         stage.press("Stop dictating").await;
         stage.press_text("Dictate").await;
         let said = stage.wait_for(TAKE, is_written).await;

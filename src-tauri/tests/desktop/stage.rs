@@ -18,6 +18,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
+use crate::STATUS;
+
 /// How long anything may take to start. No test waits for it; it bounds a hang.
 const START: Duration = Duration::from_secs(30);
 /// How long the window may take to show what is waited for, on a machine that does other things too.
@@ -85,8 +87,6 @@ pub struct Setting<'a> {
     pub deaf: bool,
     /// Nothing is set, as before the app was ever started.
     pub first_start: bool,
-    /// What is set.
-    pub change: Option<fn(&mut Settings)>,
 }
 
 impl Stage {
@@ -162,6 +162,13 @@ impl Stage {
     /// Presses the button of this name.
     pub async fn press(&self, name: &str) {
         self.button(name).await.click().await.expect("the button can be pressed");
+    }
+
+    /// Starts a dictation with the window's button, and says something into it.
+    pub async fn dictate(&self, voice: &Path) {
+        self.press("Start dictating").await;
+        self.wait_for(STATUS, |text| text.starts_with("Listening")).await;
+        self.microphone.play(voice);
     }
 
     /// Presses the button on which this stands.
@@ -278,9 +285,6 @@ impl Scene {
         if !setting.first_start {
             let mut settings = setting.settings;
             settings.interface.guided = true;
-            if let Some(change) = setting.change {
-                change(&mut settings);
-            }
             let store = Store::at(folder.path().join("config/amanuensis/settings.json"));
             store.save(&settings).expect("settings can be written");
         }

@@ -80,8 +80,9 @@ fn clipboard(stage: &Stage) -> String {
 fn what_cannot_be_typed_is_on_the_clipboard_and_told_to_those_who_want_it() {
     drive(async {
         let Some(voice) = speak(SAID).filter(|_| has_model() && found("xclip")) else { return };
-        let change: fn(&mut Settings) = |to| to.interface.language = Language::De;
-        let Some(stage) = Stage::open(Setting { change: Some(change), ..Setting::default() }).await else { return };
+        let mut settings = Settings::default();
+        settings.interface.language = Language::De;
+        let Some(stage) = Stage::open(Setting { settings, ..Setting::default() }).await else { return };
         stage.wait_for("button[aria-label='Diktat beginnen']:enabled", |_| true).await;
         let (_connection, shown) = notifier(stage.bus());
         dictate_to_nobody(&stage, &voice);
