@@ -43,6 +43,12 @@ export class Desk {
     return () => document.removeEventListener('visibilitychange', watch);
   }
 
+  /** Lets the machine be measured. Returns what ends it. */
+  watchPerformance(): () => void {
+    void this.backend.watchPerformance(true);
+    return () => void this.backend.watchPerformance(false);
+  }
+
   setPanel(on: boolean): void {
     this.panel = on;
     void this.backend.setPanel(on);
