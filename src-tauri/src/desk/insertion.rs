@@ -52,13 +52,12 @@ impl Insertion {
         let (jobs, waiting) = crossbeam_channel::unbounded();
         let desktop = Desktop::detect();
         let key = desktop.key();
-        let work = move || work_off(&waiting, &inbox, &desktop);
+        let first = wanted.clone();
+        let work = move || work_off(&waiting, &inbox, &desktop, &first);
         // It is not waited for: the program that it types into may hang.
         std::thread::Builder::new().name("insert".into()).spawn(work).expect("BUG: few threads are running");
         let test = InsertionTest { desktop: key.clone(), ..InsertionTest::default() };
-        let insertion = Self { jobs, desktop: key, wanted: wanted.clone(), own_focus: false, test };
-        insertion.tell(Job::Use(wanted.clone()));
-        insertion
+        Self { jobs, desktop: key, wanted: wanted.clone(), own_focus: false, test }
     }
 
     /// Inserts as the settings want it.
@@ -92,15 +91,13 @@ impl Insertion {
     }
 }
 
-fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop) {
-    let mut manner = Manner::default();
+fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop, wanted: &Wanted) {
+    let mut manner = manner(wanted, desktop);
     let mut inserter = Inserter::new(desktop.clone(), manner.clone());
     for job in jobs {
         let news = match job {
             Job::Use(wanted) => {
-                let first = wanted.ways.get(&desktop.key()).and_then(|way| WayName::from_word(way));
-                let permission = Some(amanuensis_settings::folder().join(PERMISSION));
-                manner = Manner { first, restore_clipboard: wanted.restore_clipboard, permission };
+                manner = self::manner(&wanted, desktop);
                 inserter = Inserter::new(desktop.clone(), manner.clone());
                 continue;
             }
@@ -121,6 +118,13 @@ fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>, desktop: &Desktop) {
             return;
         }
     }
+}
+
+/// How the settings want it done on this desktop.
+fn manner(wanted: &Wanted, desktop: &Desktop) -> Manner {
+    let first = wanted.ways.get(&desktop.key()).and_then(|way| WayName::from_word(way));
+    let permission = Some(amanuensis_settings::folder().join(PERMISSION));
+    Manner { first, restore_clipboard: wanted.restore_clipboard, permission }
 }
 
 impl State {
