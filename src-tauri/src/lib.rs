@@ -125,7 +125,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             for window in &app.config().app.windows {
                 let builder = WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background);
                 let window = builder.data_directory(windows::page_folder(app.handle())).build()?;
-                windows::revive(&window)?;
+                windows::tend(&window)?;
             }
             for request in requests {
                 obey(app.handle(), request);

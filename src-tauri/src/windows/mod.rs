@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gtk::glib;
 use tauri::{AppHandle, Manager as _, WebviewWindow};
-use webkit2gtk::WebViewExt as _;
+use webkit2gtk::{HardwareAccelerationPolicy, SettingsExt as _, WebViewExt as _};
 
 /// A page that breaks down again and again must not keep the machine busy.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
@@ -21,13 +21,21 @@ pub fn page_folder(app: &AppHandle) -> PathBuf {
     usual.or_else(|| app.path().runtime_dir().ok().filter(can_be_made)).unwrap_or_else(std::env::temp_dir)
 }
 
-/// Brings a window's page back when the process that draws it breaks down or is killed. What the page showed it asks for anew.
+/// Has a window's page drawn without the graphics card, and brought back when the process that draws it breaks down or is killed.
+/// What the page showed it asks for anew.
+///
+/// The page is text and small charts, which the card would draw no sooner; setting up a card for each page takes a second on a slow
+/// one and 100 MB of memory, and with some drivers nothing is drawn at all.
 ///
 /// # Errors
 /// The window is gone.
-pub fn revive(window: &WebviewWindow) -> Result<(), tauri::Error> {
+pub fn tend(window: &WebviewWindow) -> Result<(), tauri::Error> {
     window.with_webview(|page| {
-        page.inner().connect_web_process_terminated(|page, reason| {
+        let page = page.inner();
+        if let Some(settings) = page.settings() {
+            settings.set_hardware_acceleration_policy(HardwareAccelerationPolicy::Never);
+        }
+        page.connect_web_process_terminated(|page, reason| {
             tracing::warn!(?reason, "the window's page broke down and is brought back");
             let page = page.clone();
             glib::timeout_add_local_once(RELOAD_AFTER, move || page.reload());

@@ -5,6 +5,7 @@ use gtk::prelude::{DeviceExt as _, GtkWindowExt as _, MonitorExt as _, SeatExt a
 use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
 
 use super::layer_shell;
+use crate::MAIN;
 use crate::desk::Curtain;
 
 /// Its name among the windows; `capabilities/overlay.json` has what it may do.
@@ -18,7 +19,7 @@ const GAP: i32 = 48;
 pub fn draw(app: &AppHandle, curtain: Curtain) {
     let window = app.get_webview_window(LABEL);
     let drawn = match (curtain, window) {
-        (Curtain::Make, None) => make(app),
+        (Curtain::Make, None) => begin(app),
         (Curtain::Open, Some(window)) => window.show().and_then(|()| place(&window)),
         (Curtain::Close, Some(window)) => window.hide(),
         (Curtain::Make, Some(_)) | (Curtain::Open | Curtain::Close, None) => Ok(()),
@@ -28,7 +29,18 @@ pub fn draw(app: &AppHandle, curtain: Curtain) {
     }
 }
 
-fn make(app: &AppHandle) -> Result<(), tauri::Error> {
+/// Makes the window, drawn by the process that draws the main one: it comes at once, and costs no process of its own.
+fn begin(app: &AppHandle) -> Result<(), tauri::Error> {
+    let Some(main) = app.get_webview_window(MAIN) else { return Ok(()) };
+    let app = app.clone();
+    main.with_webview(move |page| {
+        if let Err(error) = make(&app, page.inner()) {
+            tracing::warn!("there will be no overlay: {error}");
+        }
+    })
+}
+
+fn make(app: &AppHandle, main: webkit2gtk::WebView) -> Result<(), tauri::Error> {
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App("overlay.html".into()))
         .title("Amanuensis: dictation")
         .inner_size(SIZE.0, SIZE.1)
@@ -40,8 +52,9 @@ fn make(app: &AppHandle) -> Result<(), tauri::Error> {
         .focusable(false)
         .visible(false)
         .data_directory(super::page_folder(app))
+        .with_related_view(main)
         .build()?;
-    super::revive(&window)?;
+    super::tend(&window)?;
     let gtk = window.gtk_window()?;
     gtk.set_accept_focus(false);
     gtk.set_focus_on_map(false);
