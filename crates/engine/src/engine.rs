@@ -211,8 +211,9 @@ impl Drop for Inner {
 fn limits(settings: &Settings, max_batch: usize, cores: Option<NonZeroUsize>) -> Limits {
     let cores = cores.map(NonZeroUsize::get);
     let [mel, decode] = [settings.mel_workers, settings.decode_workers].map(|count| count.clamp(1, MOST_WORKERS));
-    // One worker for a device, which may take several windows. Or one for each core, and one that is kept for live requests.
-    let (encode, batch) = cores.map_or((1, max_batch.max(1)), |cores| (cores.min(MOST_WORKERS) + 1, 1));
+    // One worker for a device, which may take several windows. Where decoders use it too, windows are taken one by one, and a
+    // second worker is kept for live requests.
+    let (encode, batch) = if cores.is_some() { (2, 1) } else { (1, max_batch.max(1)) };
     Limits {
         mode: settings.mode,
         queue: settings.queue.clamp(1, MOST_QUEUED),

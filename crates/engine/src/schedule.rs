@@ -303,12 +303,18 @@ impl<W> Scheduler<W> {
 
     /// Whether a window that is not live has a core to be worked on with. A live one divides the cores with those that have them,
     /// and no other is encoded before it is over. What is encoded is decoded before more is encoded.
+    ///
+    /// One window at a time is encoded, with all cores that decoders leave: encoding is bound by computing and decoding by reading
+    /// weights, so that they go well beside each other, and each is slow beside its like.
     fn core_is_free(&self, stage: Stage) -> bool {
         let Some(cores) = self.limits.cores else { return true };
         let is_live = |entry: &Entry<W>| entry.started && entry.priority == Priority::Live;
         match stage {
             Stage::Mel => true,
-            Stage::Encode => self.on_cores() + self.waiting(Stage::Decode) < cores && !self.entries.iter().any(is_live),
+            Stage::Encode => {
+                let is_alone = self.running(Stage::Encode) == 0 && !self.entries.iter().any(is_live);
+                is_alone && self.on_cores() + self.waiting(Stage::Decode) < cores
+            }
             // What is decoded holds a buffer that a live one may wait for.
             Stage::Decode => self.on_cores() < cores,
         }

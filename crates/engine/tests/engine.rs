@@ -241,9 +241,12 @@ fn a_live_request_overtakes_all_but_the_window_in_the_encoder() {
     assert_at_rest(&engine);
 }
 
-/// Two cores that everything is done on. Windows are encoded in pairs, or the test does not end.
+const WINDOWS: usize = 16;
+
+/// Two cores that everything is done on. Every window is encoded while the one before is decoded, or the test does not end.
 struct Cores {
     pair: Barrier,
+    begun: [AtomicUsize; 2],
     divided: AtomicUsize,
     working: AtomicUsize,
 }
@@ -261,12 +264,22 @@ impl Cores {
 impl Hooks for Arc<Cores> {
     fn encode(&self, numbers: &[u32], _: &[usize]) -> Result<(), BackendError> {
         assert_eq!(numbers.len(), 1);
-        self.work(|| _ = self.pair.wait());
+        let is_first = self.begun[0].fetch_add(1, Ordering::SeqCst) == 0;
+        self.work(|| {
+            if !is_first {
+                self.pair.wait();
+            }
+        });
         Ok(())
     }
 
     fn decode(&self, _: u32) -> Result<(), BackendError> {
-        self.work(|| std::thread::sleep(Duration::from_millis(2)));
+        let is_last = self.begun[1].fetch_add(1, Ordering::SeqCst) == WINDOWS - 1;
+        self.work(|| {
+            if !is_last {
+                self.pair.wait();
+            }
+        });
         Ok(())
     }
 
@@ -281,12 +294,16 @@ impl Hooks for Arc<Cores> {
 
 #[test]
 fn as_many_windows_as_cores_are_worked_on_side_by_side() {
-    let cores = Cores { pair: Barrier::new(2), divided: AtomicUsize::new(0), working: AtomicUsize::new(0) };
-    let cores = Arc::new(cores);
+    let cores = Arc::new(Cores {
+        pair: Barrier::new(2),
+        begun: Default::default(),
+        divided: AtomicUsize::new(0),
+        working: AtomicUsize::new(0),
+    });
     let settings = Settings { decode_workers: 3, ..Settings::default() };
     let engine = Engine::start(speech(Arc::clone(&cores), 1), settings).expect("it starts");
     let submit = |seed| engine.submit(request(noise(SECOND, seed), Priority::Batch)).expect("there is room");
-    let jobs: Vec<_> = (0..16).map(submit).collect();
+    let jobs: Vec<_> = (0..WINDOWS as u64).map(submit).collect();
     for job in jobs {
         job.wait().expect("it is transcribed");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gtk::glib;
 use tauri::{AppHandle, Manager as _, WebviewWindow};
-use webkit2gtk::{HardwareAccelerationPolicy, SettingsExt as _, WebViewExt as _};
+use webkit2gtk::{CacheModel, HardwareAccelerationPolicy, SettingsExt as _, WebContextExt as _, WebViewExt as _};
 
 /// A page that breaks down again and again must not keep the machine busy.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
@@ -34,6 +34,10 @@ pub fn tend(window: &WebviewWindow) -> Result<(), tauri::Error> {
         let page = page.inner();
         if let Some(settings) = page.settings() {
             settings.set_hardware_acceleration_policy(HardwareAccelerationPolicy::Never);
+        }
+        // Every answer to a page is a resource for WebKit, which would keep it in case it is asked for again.
+        if let Some(context) = page.context() {
+            context.set_cache_model(CacheModel::DocumentViewer);
         }
         page.connect_web_process_terminated(|page, reason| {
             tracing::warn!(?reason, "the window's page broke down and is brought back");

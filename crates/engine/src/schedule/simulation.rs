@@ -291,8 +291,8 @@ impl Simulation {
         task.work.audio = task.audio.take().or(task.work.audio.take());
     }
 
-    /// Cores that are shared are given to no more windows than there are, and no window is encoded while a live request is under
-    /// way. Live ones do not wait for cores, nor do those whose age gives them the turn.
+    /// Cores that are shared are given to no more windows than there are, one of them encoded at a time, and none while a live
+    /// request is under way. Live ones do not wait for cores, nor do those whose age gives them the turn.
     fn check_cores(&self, stage: Stage, tasks: &[Task<Window>]) {
         let Some(cores) = self.limits.cores.filter(|_| stage != Stage::Mel) else { return };
         let is_old = tasks[0].waited >= self.limits.ageing;
@@ -302,6 +302,8 @@ impl Simulation {
         let on_cores = self.running.iter().filter(|running| running.stage != Stage::Mel);
         let before: usize = on_cores.map(|running| running.tasks.len()).sum();
         assert!(before + tasks.len() <= cores, "{cores} cores are given to more windows");
+        let is_beside_another = stage == Stage::Encode && self.running.iter().any(|running| running.stage == stage);
+        assert!(!is_beside_another, "two windows are encoded beside each other");
         let mut live = self.known.values().filter(|known| known.priority == Priority::Live && known.started);
         let is_held_up = stage == Stage::Encode && live.next().is_some();
         assert!(!is_held_up, "another window is encoded while a live request is under way");
