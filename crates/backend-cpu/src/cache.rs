@@ -21,7 +21,7 @@ use memmap2::Mmap;
 use crate::Precision;
 
 /// Changes whenever packing, or the order of the graph, does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const MAGIC: [u8; 8] = *b"amanpack";
 /// Magic, checksum, length of the key.
 const HEADER: usize = 24;

@@ -309,7 +309,7 @@ mod x86 {
         |sums, row, columns| _mm256_dpbusd_avx_epi32(sums, row, columns)
     );
     dot!(
-        /// Four bytes by sums in 16 bits: the unsigned ones must be below 128, or two products overflow.
+        /// Four bytes by sums in 16 bits: the unsigned ones must be below 130, or two products overflow.
         Avx2I8: __m256i, __m256i, i32, Avx2, 8 lanes, 4 rows, "avx2";
         _mm256_loadu_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256,
         |sums, row, columns| {

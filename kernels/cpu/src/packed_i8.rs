@@ -34,10 +34,10 @@ struct Parts<'a> {
     corrections: &'a [i32],
 }
 
-/// Largest magnitude of a quantised activation, whose middle is one more. AVX2 sums pairs of products in 16 bits, which must not overflow: it gets one
-/// bit less.
+/// Largest magnitude of a quantised activation, whose middle is one more. AVX2 sums pairs of products in 16 bits, which must not
+/// overflow: `2 * (2 * 64 + 1) * 127` is the most that does not.
 pub(crate) fn magnitude(level: Level) -> u8 {
-    if level == Level::Avx2 { 63 } else { 127 }
+    if level == Level::Avx2 { 64 } else { 127 }
 }
 
 impl PackedI8 {
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn products_are_near_the_definition() {
-        // Values are below 1, so a weight errs by at most 1/254 and an activation by 1/254 (AVX2: 1/126); errors add up as the
+        // Values are below 1, so a weight errs by at most 1/254 and an activation by 1/254 (AVX2: 1/128); errors add up as the
         // root of the number of products, with room for the worst of thousands.
         check::<PackedI8>(|k| 0.03 * (k as f32).sqrt() + 0.01);
     }
