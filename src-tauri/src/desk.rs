@@ -7,6 +7,7 @@ mod autostart;
 pub mod files;
 mod history;
 mod insertion;
+mod key;
 mod lending;
 mod models;
 mod outbox;
@@ -42,6 +43,7 @@ use files::{Effect, Files};
 use history::Past;
 pub use history::{Ask as HistoryAsk, Look};
 use insertion::{Delivery, Insertion, Tested};
+use key::Safe;
 use lending::{Guest, Lent};
 pub use models::Order as ModelOrder;
 use models::{Models, Rest};
@@ -109,6 +111,8 @@ pub enum Message {
     Inserted(Delivery),
     /// A language model has gone over a dictation, or could not.
     Polished(Polished),
+    /// Where the language model's key lies, and whether another one was kept.
+    Key(key::Answer),
     /// It is to be found out which ways of inserting work.
     TestInsertion,
     /// The answer to that.
@@ -237,6 +241,7 @@ struct State {
     guest: Option<Guest>,
     player: Player,
     polish: Polish,
+    safe: Safe,
     /// A start that was asked for before the model was read.
     start_when_ready: bool,
     /// A thread is looking for microphones.
@@ -274,6 +279,7 @@ impl State {
             guest: None,
             player: Player::new(inbox.clone()),
             polish: Polish::new(inbox.clone()),
+            safe: Safe::new(chosen.key_file()),
             inbox,
             run_errand,
             outbox: Outbox::default(),
@@ -313,6 +319,9 @@ impl State {
         if self.chosen.settings().interface.autostart {
             // Where the program lies may have changed.
             self.set_autostart(true);
+        }
+        if self.chosen.settings().post_processing.on {
+            self.look_for_key();
         }
         self.listen_for_keys();
         loop {
@@ -388,6 +397,7 @@ impl State {
             }
             Message::Inserted(delivery) => self.inserted(delivery),
             Message::Polished(polished) => self.polished(polished),
+            Message::Key(answer) => self.told_of_key(answer),
             Message::TestInsertion => self.test_insertion(),
             Message::InsertionTested(tested) => self.insertion_tested(tested),
             Message::Listening(result) => self.listening(result),
@@ -437,7 +447,7 @@ impl State {
     /// Sends what changed since the last time.
     fn send_news(&mut self, now: Instant) {
         self.tell_of_models();
-        let Self { outbox, overlay, view, takes, files, chosen, insertion, models, player, shown, .. } = self;
+        let Self { outbox, overlay, view, takes, files, chosen, insertion, models, player, safe, shown, .. } = self;
         let device = match &view.model {
             Model::Ready { device, .. } => Some(device.as_str()),
             _ => None,
@@ -448,7 +458,7 @@ impl State {
         files.take_news().into_iter().for_each(|news| outbox.push(news));
         outbox.flush(now, || {
             let texts = Update::Texts { takes: takes.clone() };
-            let own = [chosen.shown(models), insertion.shown(), player.shown(), texts].into_iter();
+            let own = [chosen.shown(models, safe), insertion.shown(), player.shown(), texts].into_iter();
             own.chain(files.whole()).chain(shown.iter().cloned()).collect()
         });
     }

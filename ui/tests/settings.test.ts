@@ -106,9 +106,16 @@ test('a language model is off, and its key is never shown', async () => {
   const key = screen.getByLabelText('Key') as HTMLInputElement;
   await fireEvent.change(key, { target: { value: 'sk-1' } });
   expect(key.value).toBe('');
-  expect(screen.getByText(/There is one/)).toBeTruthy();
+  expect(screen.getByText(/lies in your desktop’s keyring/)).toBeTruthy();
+  backend.choose({ key: { kind: 'file' } });
+  await screen.findByText(/lies in a file that only you may read/);
+  backend.choose({ key: { kind: 'asking' } });
+  await screen.findByText(/asking for the keyring’s password/);
+  expect(screen.queryByRole('button', { name: 'Delete the key' })).toBeNull();
+  backend.choose({ key: { kind: 'keyring' } });
+  await screen.findByText(/lies in your desktop’s keyring/);
   await fireEvent.click(screen.getByRole('button', { name: 'Delete the key' }));
-  expect(screen.queryByText(/There is one/)).toBeNull();
+  expect(screen.queryByText(/lies in/)).toBeNull();
 });
 
 test('a model is chosen among those that are installed', async () => {

@@ -35,6 +35,7 @@ const TEST_PACKAGES: &[&str] = &[
     "ffmpeg",
     "foot",
     "gir1.2-gtk-3.0",
+    "gnome-keyring",
     "imagemagick",
     "iproute2",
     "libasound2-plugins",

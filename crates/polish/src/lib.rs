@@ -4,6 +4,7 @@
 //! all, and goes nowhere but to the address that was named: a redirection is not followed.
 
 mod key;
+mod keyring;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde_json::json;
 use ureq::Agent;
 use ureq::http::Uri;
 
-pub use key::{Key, KeyError, VARIABLE};
+pub use key::{Key, KeyError, KeyKeeper, Place, VARIABLE};
 
 /// The longest answer that is read, in bytes.
 const MOST_ANSWER_BYTES: u64 = 1 << 20;

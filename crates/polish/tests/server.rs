@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use amanuensis_polish::{Key, PolishError, Polisher, Wanted};
+use amanuensis_polish::{KeyKeeper, PolishError, Polisher, Wanted};
 use serde_json::{Value, json};
 
 /// A server that takes one question, answers with these bytes (and if there are none never), and tells what it was asked.
@@ -44,10 +44,10 @@ fn said(content: &str) -> String {
 
 fn polisher(endpoint: &str, timeout: Duration) -> Polisher {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("key");
-    Key::keep(&file, "secret").unwrap();
+    let keeper = KeyKeeper::new(folder.path().join("key")).on_bus("unix:path=/nowhere");
+    keeper.keep("secret").unwrap();
     let wanted = Wanted { endpoint: endpoint.into(), model: "tiny".into(), prompt: "Correct it.".into(), timeout };
-    Polisher::new(wanted, Key::find(&file).unwrap()).unwrap()
+    Polisher::new(wanted, keeper.find().unwrap()).unwrap()
 }
 
 fn ask(text: &str, answer: Vec<u8>) -> (Result<String, PolishError>, String) {

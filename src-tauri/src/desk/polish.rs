@@ -1,11 +1,10 @@
 //! A language model goes over what was dictated, if the user wants that: one dictation after the other, on a thread of its own.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use amanuensis_dictation::{Outcome, TakeId};
 use amanuensis_history::Transcribed;
-use amanuensis_polish::{Key, Polisher, Wanted};
+use amanuensis_polish::{KeyKeeper, Polisher, Wanted};
 use amanuensis_settings::PostProcessing;
 use crossbeam_channel::{Receiver, Sender};
 
@@ -26,8 +25,8 @@ struct Job {
     take: TakeId,
     heard: String,
     by: Transcribed,
-    /// Whom to ask, and where the key may be; nobody, if that was switched off.
-    wanted: Option<(Wanted, PathBuf)>,
+    /// Whom to ask, and who has the key; nobody, if that was switched off.
+    wanted: Option<(Wanted, KeyKeeper)>,
 }
 
 /// Dictations on their way to the language model and back.
@@ -51,7 +50,7 @@ impl Polish {
 
 fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>) {
     for Job { take, heard, by, wanted } in jobs {
-        let result = wanted.map(|(wanted, key)| ask(wanted, &key, &heard)).transpose();
+        let result = wanted.map(|(wanted, keeper)| ask(wanted, &keeper, &heard)).transpose();
         if inbox.send(Message::Polished(Polished { take, heard, by, result })).is_err() {
             return;
         }
@@ -59,8 +58,8 @@ fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>) {
 }
 
 /// Asks the model. The space that dictations end with is none of its business.
-fn ask(wanted: Wanted, key_file: &std::path::Path, heard: &str) -> Result<String, String> {
-    let key = Key::find(key_file).map_err(|cause| sentence(&cause))?;
+fn ask(wanted: Wanted, keeper: &KeyKeeper, heard: &str) -> Result<String, String> {
+    let key = keeper.find().map_err(|cause| sentence(&cause))?;
     let polisher = Polisher::new(wanted, key).map_err(|cause| sentence(&cause))?;
     let text = heard.trim_end();
     let polished = polisher.polish(text).map_err(|cause| sentence(&cause))?;
@@ -73,7 +72,7 @@ impl State {
         let wanted = &self.chosen.settings().post_processing;
         match outcome {
             Outcome::Text(heard) if wanted.on || self.polish.pending > 0 => {
-                let wanted = wanted.on.then(|| (wanted_of(wanted), self.chosen.key_file()));
+                let wanted = wanted.on.then(|| (wanted_of(wanted), self.safe.keeper()));
                 self.polish.pending += 1;
                 // The thread ends with the desk.
                 let _ = self.polish.jobs.send(Job { take, heard, by, wanted });

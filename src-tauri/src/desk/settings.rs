@@ -10,15 +10,15 @@ use amanuensis_dictation::text::{Capitals, Replacement, TextRules};
 use amanuensis_dictation::{Between, Rules, Setup};
 use amanuensis_engine::{Engine, Shutdown};
 use amanuensis_export::plain_name;
-use amanuensis_polish::Key;
 use amanuensis_server::{Access, Limits, Server, Token, token_file};
 use amanuensis_settings::{self as file, DevicePolicy, NpuFormat, Settings, Store};
 use amanuensis_whisper::DecodeOptions;
 use amanuensis_whisper::languages::LANGUAGES;
 
+use super::key::Safe;
 use super::models::Models;
 use super::{Loaded, Message, State, autostart, report, sentence};
-use crate::wire::{Api, Choices, KeyState, Model, Notice, Phase, Said, Update};
+use crate::wire::{Api, Choices, Model, Notice, Phase, Said, Update};
 
 /// How long other programs' requests may go on after the server was switched off.
 const GRACE: Duration = Duration::from_secs(2);
@@ -85,7 +85,7 @@ impl Chosen {
     }
 
     /// All that the page is to know.
-    pub fn shown(&self, models: &Models) -> Update {
+    pub fn shown(&self, models: &Models, safe: &Safe) -> Update {
         let api = match &self.serving {
             Serving::Off if self.settings.server.on => Api::Changing,
             Serving::Off => Api::Off,
@@ -98,12 +98,7 @@ impl Chosen {
             api,
             opening: self.opening.is_some(),
             models: models.usable(),
-            key: match Key::find(&self.key_file()) {
-                Ok(None) => KeyState::None,
-                Ok(Some(_)) if std::env::var_os(amanuensis_polish::VARIABLE).is_some() => KeyState::Environment,
-                Ok(Some(_)) => KeyState::Kept,
-                Err(cause) => KeyState::Unusable { message: sentence(&cause) },
-            },
+            key: safe.shown(),
             spoken: LANGUAGES.iter().map(|(code, _)| (*code).to_owned()).collect(),
             version: amanuensis_version::VERSION.to_owned(),
         });
@@ -131,7 +126,7 @@ impl Chosen {
         &mut self.settings
     }
 
-    /// Where the language model's key is kept.
+    /// Where the language model's key is kept if there is no keyring.
     pub fn key_file(&self) -> PathBuf {
         self.store.beside("llm-key")
     }
@@ -170,12 +165,7 @@ impl State {
                 settings.files.watched_folder = Some(folder.to_string_lossy().into_owned());
                 self.change(settings);
             }
-            Order::Key(key) => {
-                if let Err(cause) = Key::keep(&self.chosen.key_file(), &key) {
-                    self.view.notice = Some(Notice::error(Said::KeyNotKept, sentence(&cause)));
-                }
-                self.tell_of_settings();
-            }
+            Order::Key(key) => self.keep_key(key),
             Order::CopyToken => match token() {
                 Ok(token) => _ = self.copy(token.reveal().to_owned()),
                 Err(why) => self.view.notice = Some(Notice::error(Said::NoToken, why)),
@@ -218,6 +208,7 @@ impl State {
         if settings.history != before.history {
             self.past.go_by(&settings.history);
         }
+        let polishes = settings.post_processing.on && !before.post_processing.on;
         self.insertion.adopt(&settings.insertion);
         self.files.adopt(&settings.files);
         let autostart = settings.interface.autostart;
@@ -229,6 +220,9 @@ impl State {
         }
         if self.chosen.settings.shortcut != before.shortcut {
             self.listen_for_keys();
+        }
+        if polishes {
+            self.look_for_key();
         }
         self.serve();
     }
@@ -242,7 +236,7 @@ impl State {
 
     /// Tells the page of the settings, and of what became of them.
     pub(super) fn tell_of_settings(&mut self) {
-        self.outbox.push(self.chosen.shown(&self.models));
+        self.outbox.push(self.chosen.shown(&self.models, &self.safe));
     }
 
     /// Reads the chosen model, unless one is being read: then its end is waited for.

@@ -29,10 +29,16 @@ pub struct Choices {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum KeyState {
+    /// Nobody has looked, for nobody needs one.
+    Unknown,
+    /// It is being looked for or kept; a keyring may be asking for its password.
+    Asking,
     /// There is none.
     None,
+    /// It is in the desktop's keyring.
+    Keyring,
     /// It is in a file.
-    Kept,
+    File,
     /// It is in the app's environment.
     Environment,
     /// It cannot be used.

@@ -17,13 +17,15 @@ pub const NAME: &str = "org.freedesktop.portal.Desktop";
 /// What a program wants, by name.
 pub type Options = HashMap<String, OwnedValue>;
 
-/// A message bus on which nobody is, and its address. `None` where there is no program for it, which has been printed.
+/// A message bus on which nobody is nor is started by it, and its address. `None` where there is no program for it, which has been printed.
 pub fn bus() -> Option<(Program, String)> {
     if !["dbus-daemon", "setpriv"].into_iter().all(found) {
         return None;
     }
     let mut daemon = Command::new("dbus-daemon");
-    daemon.args(["--session", "--nofork", "--print-address=1"]).env("PATH", std::env::var("PATH").unwrap_or_default());
+    daemon
+        .args([concat!("--config-file=", env!("CARGO_MANIFEST_DIR"), "/src/bus.conf"), "--nofork", "--print-address=1"])
+        .env("PATH", std::env::var("PATH").unwrap_or_default());
     let mut daemon = Program::start(&daemon);
     let address = daemon.first_line();
     Some((daemon, address))

@@ -250,7 +250,7 @@ export class MockBackend implements Backend {
   }
 
   async keepKey(key: string): Promise<void> {
-    this.#choose({ key: { kind: key === '' ? 'none' : 'kept' } });
+    this.#choose({ key: { kind: key === '' ? 'none' : 'keyring' } });
   }
 
   async chooseWatchedFolder(_title: string): Promise<void> {

@@ -3,7 +3,7 @@
 /**
  * Whether there is a key for the language model. The page never sees it.
  */
-export type KeyState = { "kind": "none" } | { "kind": "kept" } | { "kind": "environment" } | { "kind": "unusable", 
+export type KeyState = { "kind": "unknown" } | { "kind": "asking" } | { "kind": "none" } | { "kind": "keyring" } | { "kind": "file" } | { "kind": "environment" } | { "kind": "unusable", 
 /**
  * Why, and what to do.
  */
