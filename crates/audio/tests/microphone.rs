@@ -185,6 +185,43 @@ fn a_microphone_that_was_pulled_out_is_heard_again_when_it_is_back() {
 }
 
 #[test]
+fn another_default_microphone_is_heard_by_the_next_recording_and_this_one_goes_on() {
+    let test = "another_default_microphone_is_heard_by_the_next_recording_and_this_one_goes_on";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return record(&PathBuf::from(folder));
+    }
+    let words = ["Please send the report.", "The office is closed on Friday.", "Nobody is there."].map(speak);
+    let [Some(before), Some(after), Some(next)] = words else { return };
+    let Some(microphone) = VirtualMicrophone::start() else { return };
+    let whole = |played: &Path, heard: &[f32], events: &str| {
+        let likeness = likeness(&read(played), heard);
+        println!("correlation {likeness:.4}");
+        assert!(likeness > 0.95 || events.contains("gap"), "{likeness}; {events}");
+    };
+    let mut recorder = Recorder::start(test, &microphone);
+    microphone.play(&before);
+    microphone.plug_another("other");
+    microphone.make_default("other");
+    // While a recording goes on, and as often as the user likes.
+    microphone.make_default("virtual_microphone");
+    microphone.make_default("other");
+    microphone.play(&after);
+    std::thread::sleep(Duration::from_millis(300));
+    let (heard, events) = (recorder.stop(), recorder.events());
+    whole(&before, &heard, &events);
+    whole(&after, &heard, &events);
+    assert!(!events.contains("lost") && !events.contains("failed"), "{events}");
+
+    let mut recorder = Recorder::start(test, &microphone);
+    microphone.play_into("other", &next);
+    // A sink that only this recording listens to runs late.
+    std::thread::sleep(Duration::from_secs(1));
+    let (heard, events) = (recorder.stop(), recorder.events());
+    whole(&next, &heard, &events);
+    assert!(events.starts_with("live other\n"), "{events}");
+}
+
+#[test]
 fn a_recording_is_played_from_where_it_was_asked_for() {
     let test = "a_recording_is_played_from_where_it_was_asked_for";
     if let Some(folder) = std::env::var_os(FOLDER) {

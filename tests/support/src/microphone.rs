@@ -85,6 +85,35 @@ impl VirtualMicrophone {
         [("PULSE_SERVER", format!("unix:{folder}/native")), ("PULSE_COOKIE", format!("{folder}/cookie"))]
     }
 
+    /// Plugs in another microphone of this name, which stays until the server ends. It is not the default one.
+    ///
+    /// # Panics
+    /// The sound server refuses.
+    pub fn plug_another(&self, name: &str) {
+        let load = |arguments: &[&str]| run(self.client("pactl").arg("load-module").args(arguments));
+        let sink = format!("sink_name={name}_speech");
+        load(&["module-null-sink", &sink, "rate=48000", "channels=1", "channel_map=mono"]);
+        let (source, master) = (format!("source_name={name}"), format!("master={name}_speech.monitor"));
+        let description = format!("source_properties=device.description={name}");
+        load(&["module-remap-source", &source, &master, "channels=1", "channel_map=mono", &description]);
+    }
+
+    /// Makes the microphone of this name the default one.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn make_default(&self, name: &str) {
+        run(self.client("pactl").args(["set-default-source", name]));
+    }
+
+    /// Plays a WAV file into the other microphone of this name, to its end.
+    ///
+    /// # Panics
+    /// It cannot be played.
+    pub fn play_into(&self, name: &str, wav: &Path) {
+        run(self.client("paplay").arg(format!("--device={name}_speech")).arg("--latency-msec=500").arg(wav));
+    }
+
     /// Plays a WAV file into the microphone, to its end.
     pub fn play(&self, wav: &Path) {
         self.begin(wav).wait();
