@@ -207,7 +207,9 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 /// Gives a damaged database and what belongs to it another name.
 fn put_aside(path: &Path, now: SystemTime) -> std::io::Result<PathBuf> {
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let kept_at = path.with_file_name(format!("history-damaged-{seconds}.db"));
+    // A clock that was set back may come by the same second again.
+    let mut names = (seconds..).map(|seconds| path.with_file_name(format!("history-damaged-{seconds}.db")));
+    let kept_at = names.find(|name| !name.exists()).expect("BUG: seconds have no end");
     for ending in ["-wal", "-shm", ""] {
         let with = |path: &Path| {
             let mut name = OsString::from(path);

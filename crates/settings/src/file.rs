@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -125,9 +125,13 @@ impl Store {
             }
             Err(cause) => {
                 let why = if matches!(cause, SettingsError::Newer { .. }) { "newer" } else { "corrupt" };
-                let mut name = self.path.file_name().unwrap_or_default().to_owned();
-                name.push(format!(".{why}-{}", date::stamp(now)));
-                let aside = self.path.with_file_name(name);
+                // A clock that was set back may come by the same second again.
+                let mut names = (0..).map(|later| {
+                    let mut name = self.path.file_name().unwrap_or_default().to_owned();
+                    name.push(format!(".{why}-{}", date::stamp(now + Duration::from_secs(later))));
+                    self.path.with_file_name(name)
+                });
+                let aside = names.find(|name| !name.exists()).expect("BUG: seconds have no end");
                 let kept = fs::rename(&self.path, &aside).is_ok().then_some(aside);
                 Opened { settings: Settings::default(), discarded: Some(Discarded { cause, kept }) }
             }
@@ -215,7 +219,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use proptest::prelude::*;
 
@@ -296,6 +300,18 @@ mod tests {
             let sentence = discarded.to_string();
             assert!(sentence.contains(said) && !sentence.contains('\n'), "{sentence}");
         }
+    }
+
+    #[test]
+    fn of_two_bad_files_in_the_same_second_both_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        // The clock may have been set back in between.
+        let kept = ["Dear diary", "Dear Sir"].map(|content| {
+            fs::write(&path, content).unwrap();
+            Store::at(path.clone()).open(now()).discarded.unwrap().kept.unwrap()
+        });
+        assert_eq!(kept.map(|path| fs::read_to_string(path).unwrap()), ["Dear diary", "Dear Sir"]);
     }
 
     #[test]

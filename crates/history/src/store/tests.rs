@@ -372,3 +372,15 @@ fn where_no_folder_can_be_made_the_reason_is_told() {
     history.begin(&entry).unwrap();
     assert_eq!(history.page("", 0, 9).unwrap().total, 1);
 }
+
+#[test]
+fn of_two_damaged_databases_in_the_same_second_both_are_kept() {
+    let home = tempfile::tempdir().unwrap();
+    // The clock may have been set back in between.
+    let kept = ["Dear diary", "Dear Sir"].map(|content| {
+        std::fs::write(home.path().join("history.db"), content).unwrap();
+        let opened = History::open(home.path(), at(9_000)).unwrap();
+        opened.damage.expect("it is told").kept_at
+    });
+    assert_eq!(kept.map(|path| std::fs::read_to_string(path).unwrap()), ["Dear diary", "Dear Sir"]);
+}
