@@ -104,10 +104,10 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is something else, or ends before it says what it is.
-    #[error("the file is not a recording's journal; it is left as it is")]
+    #[error("the file is not a recording's journal")]
     NotAJournal,
     /// Its head is not as it was written.
-    #[error("the beginning of the journal is damaged; it is left as it is")]
+    #[error("the beginning of the journal is damaged, and nothing behind it can be read")]
     Damaged,
     /// The disk does not give it.
     #[error("the journal cannot be read ({0}); check the disk")]
@@ -144,18 +144,27 @@ impl<R: Read> Reader<R> {
             _ => ReadError::Io(error),
         })?;
         let (head, seed) = Head::decode(&bytes)?;
-        Ok(Self {
+        Ok(Self::at(source, head, seed, HEAD_BYTES as u64))
+    }
+
+    /// Looks for the sound of a journal with this head in a source whose own head is lost.
+    pub(crate) fn behind(source: R, head: Head) -> Self {
+        Self::at(source, head, head.encode().1, 0)
+    }
+
+    fn at(source: R, head: Head, seed: u32, position: u64) -> Self {
+        Self {
             source,
             head,
             seed,
             sequence: 0,
-            good_bytes: HEAD_BYTES as u64,
+            good_bytes: position,
             buffer: Vec::with_capacity(ROOM_BYTES),
             at: 0,
-            position: HEAD_BYTES as u64,
+            position,
             ended: false,
             samples: Vec::new(),
-        })
+        }
     }
 
     /// What the journal says of itself.

@@ -13,7 +13,7 @@ mod storage;
 mod warning;
 mod writer;
 
-pub use folder::{Folder, Orphan};
+pub use folder::{Folder, Found, Orphan};
 pub use format::{Head, ReadError, Reader};
 pub use recorder::{Recorder, Report};
 pub use storage::Storage;

@@ -87,6 +87,13 @@ pub enum Said {
         /// Where the damaged file is kept.
         path: String,
     },
+    /// Recordings that broke off were damaged; what could be read of them is offered.
+    RecordingsDamaged {
+        /// How many.
+        count: u32,
+        /// Where the damaged file is kept; the folder, if there are several.
+        path: String,
+    },
     /// The history is gone when the app is closed.
     HistoryNotKept,
     /// Something cannot be done in the history.

@@ -9,7 +9,7 @@ use amanuensis_export::plain_name;
 use amanuensis_history::{
     Entry, EntryId, Forgotten, History, HistoryError, Kind, NewEntry, Opened, Retention, State, Transcribed,
 };
-use amanuensis_journal::{Folder, Report};
+use amanuensis_journal::{Folder, Found, Orphan, Report};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{Again, Ask, FileDone, Look, News, Order, Takes};
@@ -300,46 +300,59 @@ impl Clerk {
     /// Finds what was interrupted when the app was ended before.
     fn recover(&mut self, history: &History) -> Result<(), HistoryError> {
         history.purge()?;
-        let (orphans, bad) = self.journals.orphans();
-        for (path, cause) in bad {
-            tracing::warn!(path = %path.display(), %cause, "a journal gives nothing");
+        let Found { orphans, aside, unread } = self.journals.orphans();
+        if let Some(first) = aside.first() {
+            let path = if aside.len() > 1 { self.journals.path() } else { first };
+            let path = plain_name(path.as_os_str());
+            let count = u32::try_from(aside.len()).unwrap_or(u32::MAX);
+            self.tell(News::Notice(Notice::warning(Said::RecordingsDamaged { count, path })));
+        }
+        for (path, cause) in &unread {
+            tracing::warn!(path = %path.display(), %cause, "a journal is not read");
+            self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(cause))));
         }
         for orphan in orphans {
-            let known = history.entry_of_journal(&orphan.path)?;
-            if orphan.length.is_zero() {
-                let _ = std::fs::remove_file(&orphan.path);
-                if let Some(known) = known {
-                    history.remove(known.id)?;
-                }
-                continue;
+            // One that cannot be put away is no reason to leave out the others.
+            if let Err(cause) = Self::find_again(history, &orphan) {
+                self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(&cause))));
             }
-            let id = match known {
-                // Its text is there: only its sound was not put away yet.
-                Some(Entry { id, state: State::Done | State::Failed, .. }) => {
-                    history.keep_sound(id, &orphan.path)?;
-                    continue;
-                }
-                Some(known) => known.id,
-                None => {
-                    let (started, journal) = (orphan.head.started, Some(orphan.path.clone()));
-                    history.begin(&NewEntry { kind: Kind::Dictation, started, file: None, journal })?
-                }
-            };
-            history.set_length(id, orphan.length)?;
-            history.set_state(id, State::Recovered)?;
         }
         // The others: of those being recorded nothing reached the disk; those being transcribed again still have what they had.
         for entry in history.unfinished()? {
-            match (entry.state, entry.recording()) {
-                (State::Recovered, _) => {}
-                (_, Some(_)) => {
+            match (entry.state, entry.recording(), &entry.journal) {
+                (State::Recovered, ..) => {}
+                // Its sound may be read another time.
+                (.., Some(journal)) if journal.exists() => {}
+                (_, Some(_), _) => {
                     let failure = "It was not transcribed to the end. Transcribe it again.".to_owned();
                     history.transcribed(entry.id, &Transcribed { failure: Some(failure), ..entry.transcribed })?;
                 }
-                (_, None) => history.remove(entry.id)?,
+                (_, None, _) => history.remove(entry.id)?,
             }
         }
         self.forget(history)
+    }
+
+    /// Makes an entry of an interrupted dictation, or finds the one that it has.
+    fn find_again(history: &History, orphan: &Orphan) -> Result<(), HistoryError> {
+        let known = history.entry_of_journal(&orphan.path)?;
+        if orphan.length.is_zero() {
+            let _ = std::fs::remove_file(&orphan.path);
+            return known.map_or(Ok(()), |known| history.remove(known.id));
+        }
+        let id = match known {
+            // Its text is there: only its sound was not put away yet.
+            Some(Entry { id, state: State::Done | State::Failed, .. }) => {
+                return history.keep_sound(id, &orphan.path).map(|_| ());
+            }
+            Some(known) => known.id,
+            None => {
+                let (started, journal) = (orphan.head.started, Some(orphan.path.clone()));
+                history.begin(&NewEntry { kind: Kind::Dictation, started, file: None, journal })?
+            }
+        };
+        history.set_length(id, orphan.length)?;
+        history.set_state(id, State::Recovered)
     }
 
     fn show(&mut self) {
@@ -409,4 +422,86 @@ fn number_of(id: EntryId) -> u32 {
 
 fn ms_of(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use amanuensis_journal::{Head, Limits, Recorder};
+
+    use super::*;
+
+    /// The data of an app that was killed while it recorded these takes, with their journals.
+    fn killed(folder: &Path, takes: &[u64]) -> Vec<PathBuf> {
+        let history = History::open(folder, SystemTime::now()).unwrap().history;
+        let journals = Folder::new(history.journals());
+        let begun = takes.iter().map(|take| {
+            let head = Head { sample_rate: 16_000, started: SystemTime::UNIX_EPOCH + DAY, take: *take };
+            let journal = journals.new_journal(&head);
+            let mut recorder = Recorder::start(journal.clone(), head, Limits::default(), |_| ()).unwrap();
+            recorder.push(&[0.25; 16_000]);
+            drop(recorder);
+            let entry =
+                NewEntry { kind: Kind::Dictation, started: head.started, file: None, journal: Some(journal.clone()) };
+            history.begin(&entry).unwrap();
+            journal
+        });
+        begun.collect()
+    }
+
+    /// What the next start says: how many dictations it offers, and the notices.
+    fn next_start(folder: &Path) -> (usize, Vec<Said>) {
+        let (sender, news) = crossbeam_channel::unbounded();
+        let rules = Rules::of(&amanuensis_settings::History::default());
+        let mut clerk = Clerk::open(folder, Folder::new(folder.join("journal")), rules, sender);
+        clerk.show();
+        let (mut offered, mut said) = (0, Vec::new());
+        for news in news.try_iter() {
+            match news {
+                News::Interrupted(interrupted) => offered = interrupted.len(),
+                News::Notice(notice) => said.push(notice.said),
+                _ => {}
+            }
+        }
+        (offered, said)
+    }
+
+    #[test]
+    fn a_damaged_journal_is_offered_told_of_once_and_kept_and_so_is_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = killed(folder.path(), &[1, 2]);
+        let mut bytes = std::fs::read(&journals[0]).unwrap();
+        bytes[..16].fill(0);
+        std::fs::write(&journals[0], &bytes).unwrap();
+        let (offered, said) = next_start(folder.path());
+        assert_eq!(offered, 2);
+        let [Said::RecordingsDamaged { count: 1, path }] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
+        assert_eq!(next_start(folder.path()), (2, Vec::new()));
+    }
+
+    #[test]
+    fn a_journal_of_which_nothing_can_be_read_is_kept_and_the_other_is_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = killed(folder.path(), &[1, 2]);
+        std::fs::write(&journals[0], "Dear diary").unwrap();
+        let (offered, said) = next_start(folder.path());
+        assert_eq!(offered, 1);
+        let [Said::RecordingsDamaged { count: 1, path }] = &said[..] else { panic!("{said:?}") };
+        assert_eq!(std::fs::read(path).unwrap(), b"Dear diary");
+        assert_eq!(next_start(folder.path()), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_now_is_told_of_and_keeps_its_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = killed(folder.path(), &[1, 2]);
+        let away = folder.path().join("away");
+        std::fs::rename(&journals[0], &away).unwrap();
+        // Something of that name that gives no bytes.
+        std::fs::create_dir(&journals[0]).unwrap();
+        assert_eq!(next_start(folder.path()), (1, vec![Said::HistoryFailed]));
+        std::fs::remove_dir(&journals[0]).unwrap();
+        std::fs::rename(&away, &journals[0]).unwrap();
+        assert_eq!(next_start(folder.path()), (2, Vec::new()));
+    }
 }

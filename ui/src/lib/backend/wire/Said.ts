@@ -27,6 +27,14 @@ found: number,
 /**
  * Where the damaged file is kept.
  */
+path: string, } | { "kind": "recordingsDamaged", 
+/**
+ * How many.
+ */
+count: number, 
+/**
+ * Where the damaged file is kept; the folder, if there are several.
+ */
 path: string, } | { "kind": "historyNotKept" } | { "kind": "historyFailed" } | { "kind": "forgotten", 
 /**
  * Entries that were deleted.
