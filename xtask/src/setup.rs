@@ -39,6 +39,7 @@ const TEST_PACKAGES: &[&str] = &[
     "imagemagick",
     "iproute2",
     "libasound2-plugins",
+    "libfaketime",
     "openbox",
     "pulseaudio",
     "pulseaudio-utils",

@@ -2,6 +2,7 @@
 //!
 //! A thread owns the database, for a disk may be slow: [`Past`] gives it orders, and is told what there is to show.
 
+mod calendar;
 mod clerk;
 
 use std::collections::{HashMap, VecDeque};

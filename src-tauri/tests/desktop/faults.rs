@@ -62,6 +62,65 @@ fn a_page_that_is_killed_comes_back_and_a_dictation_goes_on() {
     screen::assert_drawn(scene.display());
 }
 
+/// Where the library lies that shows programs another time.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = libraries.find(|library| library.is_file());
+    if found.is_none() {
+        println!("skipped: libfaketime is not installed");
+    }
+    found
+}
+
+#[test]
+fn a_clock_that_jumps_costs_no_word_and_nothing_is_forgotten_for_it() {
+    let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+    let Some(library) = faketime() else { return };
+    let clock = tempfile::NamedTempFile::new().expect("a temporary file");
+    let set = |clock_is: &str| std::fs::write(&clock, clock_is).expect("the clock can be set");
+    set("+0");
+    let mut setting = Setting::default();
+    setting.settings.history.keep_days = Some(7);
+    setting.environment = vec![
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.path().display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    let Some(scene) = Scene::open(setting) else { return };
+    let _app = scene.start_app(&[]);
+    screen::assert_drawn(scene.display());
+    let data = scene.folder.path().join("data/amanuensis");
+    let history = History::open(&data, SystemTime::now()).expect("the history can be opened").history;
+    let entries = || history.page("", 0, 10).expect("the history can be read").entries;
+    // The clock as it is at the beginning, in the middle and at the end of each.
+    let dictations = [["+0", "+0", "+0"], ["+0", "+40d", "-40d"], ["+40d", "-40d", "+40d"]];
+    for (number, [begins, goes_on, ends]) in dictations.into_iter().enumerate() {
+        set(begins);
+        ask(&scene, &Request::Start);
+        wait_until("nothing is recorded", || scene.microphone.is_listened_to());
+        let playing = scene.microphone.begin(&voice);
+        scene.microphone.wait_for_sound();
+        set(goes_on);
+        playing.wait();
+        set(ends);
+        ask(&scene, &Request::Stop);
+        wait_until("a dictation is not written", || {
+            entries().iter().filter(|entry| entry.state == State::Done).count() == number + 1
+        });
+    }
+    let entries = entries();
+    for entry in &entries {
+        assert!(heard(SAID, entry.text()) >= UNDERSTOOD, "{entry:?}");
+        let sane = Duration::from_secs(1)..PATIENCE;
+        assert!(entry.length.is_some_and(|length| sane.contains(&length)), "{entry:?}");
+        assert!(entry.transcribed.waited.is_some_and(|waited| waited < PATIENCE), "{entry:?}");
+    }
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    assert!(entries[0].started > SystemTime::now() + 39 * DAY, "the clock did jump: {:?}", entries[0]);
+}
+
 #[test]
 fn apps_that_are_started_at_once_become_one() {
     if !has_model() {

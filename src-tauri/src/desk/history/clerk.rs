@@ -12,6 +12,7 @@ use amanuensis_history::{
 use amanuensis_journal::{Folder, Found, Orphan, Report};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::calendar::Calendar;
 use super::{Again, Ask, FileDone, Look, News, Order, Takes};
 use crate::desk::sentence;
 use crate::wire::{self, EntryState, Notice, Said};
@@ -53,6 +54,7 @@ pub struct Clerk {
     history: Option<History>,
     fault: Option<String>,
     journals: Folder,
+    calendar: Calendar,
     rules: Rules,
     takes: Takes,
     /// The entries of takes that are in the history as a whole, the newest last.
@@ -87,6 +89,7 @@ impl Clerk {
             history,
             fault,
             journals,
+            calendar: Calendar::start(),
             rules,
             takes: Takes::new(),
             settled: VecDeque::new(),
@@ -288,7 +291,7 @@ impl Clerk {
 
     /// Forgets what the rules tell to forget, and says so.
     fn forget(&mut self, history: &History) -> Result<(), HistoryError> {
-        let Forgotten { entries, sounds, .. } = history.retain(&self.rules.retention, SystemTime::now())?;
+        let Forgotten { entries, sounds, .. } = history.retain(&self.rules.retention, self.calendar.now())?;
         if entries + sounds > 0 {
             let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
             let (entries, sounds) = (count(entries), count(sounds));
