@@ -75,8 +75,8 @@ pub fn copy(desk: State<'_, Desk>, text: String) {
 
 /// The user has read the notice.
 #[tauri::command]
-pub fn dismiss_notice(desk: State<'_, Desk>) {
-    desk.send(Message::DismissNotice);
+pub fn dismiss_notice(desk: State<'_, Desk>, id: u32) {
+    desk.send(Message::DismissNotice(id));
 }
 
 /// Plays a recording from here on.

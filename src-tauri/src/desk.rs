@@ -4,6 +4,7 @@
 //! page has to know leaves through the [`Outbox`].
 
 mod autostart;
+mod causes;
 pub mod files;
 mod history;
 mod insertion;
@@ -37,7 +38,8 @@ use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::tray::Face;
-use crate::wire::{Microphone, Model, Notice, Phase, Played, Said, Take, Update, View};
+use crate::wire::{Failure, Fault, Microphone, Model, Notice, Phase, Played, Said, Take, Update, View};
+use causes::failure;
 pub use files::Ask as FileAsk;
 use files::{Effect, Files};
 use history::Past;
@@ -87,8 +89,8 @@ pub enum Message {
     Files(FileAsk),
     /// Put a text on the clipboard.
     Copy(String),
-    /// The notice was read.
-    DismissNotice,
+    /// The notice of this number was read.
+    DismissNotice(u32),
     /// The page shows, or no longer shows, what the machine does.
     WatchPerformance(bool),
     /// Something is to be done about the models, or was.
@@ -101,10 +103,10 @@ pub enum Message {
     History(HistoryAsk),
     /// A recording is to be heard, or is.
     Listen(Listen),
-    /// The model was read, or cannot be: a sentence.
-    Loaded(Result<Loaded, String>),
+    /// The model was read, or cannot be.
+    Loaded(Result<Loaded, Failure>),
     /// The same of a model that is wanted beside it.
-    GuestLoaded(String, Result<Loaded, String>),
+    GuestLoaded(String, Result<Loaded, Failure>),
     /// The microphones there are.
     Microphones(Result<Vec<Device>, CaptureError>),
     /// A text was put into another program, or could not be.
@@ -132,19 +134,16 @@ pub struct Loaded {
 /// Reads the model that is chosen and starts an engine on it.
 ///
 /// # Errors
-/// A sentence with a next step.
-pub fn load_model(chosen: &amanuensis_settings::Model) -> Result<Loaded, String> {
-    let load = || -> Result<Loaded, Box<dyn std::error::Error>> {
-        let file = amanuensis_models::choose(chosen.name.as_deref())?;
-        let speech = amanuensis_backends::open(&file, &settings::choice(chosen))?;
-        let engine = Engine::start(speech, Settings::default())?;
-        Ok(Loaded { file, engine })
-    };
-    load().map_err(|error| sentence(&*error))
+/// Why it cannot be used.
+pub fn load_model(chosen: &amanuensis_settings::Model) -> Result<Loaded, Failure> {
+    let file = amanuensis_models::choose(chosen.name.as_deref()).map_err(|cause| failure(&cause))?;
+    let speech = amanuensis_backends::open(&file, &settings::choice(chosen)).map_err(|cause| failure(&cause))?;
+    let engine = Engine::start(speech, Settings::default()).map_err(|cause| failure(&cause))?;
+    Ok(Loaded { file, engine })
 }
 
 /// How a model is read.
-type Load = Arc<dyn Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync>;
+type Load = Arc<dyn Fn(&amanuensis_settings::Model) -> Result<Loaded, Failure> + Send + Sync>;
 
 /// What the desk wants of the desktop around it.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,7 +178,7 @@ impl Desk {
     pub fn start(
         data: &Path,
         store: Store,
-        load: impl Fn(&amanuensis_settings::Model) -> Result<Loaded, String> + Send + Sync + 'static,
+        load: impl Fn(&amanuensis_settings::Model) -> Result<Loaded, Failure> + Send + Sync + 'static,
         run: impl Fn(Errand) + Send + 'static,
     ) -> Self {
         // More messages than this wait only if the desk hangs, and then waiting is the only truthful answer.
@@ -294,7 +293,7 @@ impl State {
                 microphone: chosen.settings().dictation.microphone.clone(),
                 files: Vec::new(),
                 dropping: false,
-                notice,
+                notices: notice.into_iter().collect(),
             },
             chosen,
             takes: Vec::new(),
@@ -430,7 +429,7 @@ impl State {
             Message::Served(served) => self.served(served),
             Message::Files(ask) => self.files(ask),
             Message::Copy(text) => _ = self.copy(text),
-            Message::DismissNotice => self.view.notice = None,
+            Message::DismissNotice(id) => self.view.notices.retain(|notice| notice.id != id),
             Message::WatchPerformance(watched) => {
                 self.gauge.pause();
                 self.next_look = watched.then(Instant::now);
@@ -476,14 +475,17 @@ impl State {
     fn start(&mut self) {
         match &self.session {
             Some(session) => {
-                self.view.notice = None;
+                // What nobody could see stays.
+                if self.outbox.watched() {
+                    self.view.notices.clear();
+                }
                 if self.view.phase == Phase::Idle {
                     self.pressed = Some(Instant::now());
                 }
                 session.begin();
             }
             None => match &self.view.model {
-                Model::Failed { message } => self.view.notice = Some(Notice::error(Said::NoModel, message.clone())),
+                Model::Failed { why } => self.tell(Notice::error(Said::NoModel, why.clone())),
                 Model::Loading | Model::Ready { .. } => self.start_when_ready = true,
             },
         }
@@ -516,7 +518,7 @@ impl State {
     fn files(&mut self, ask: FileAsk) {
         let dropped = if let FileAsk::Drop(id) = ask { Some(id) } else { None };
         match self.files.handle(ask, Instant::now()) {
-            Some(Effect::Tell(notice)) => self.view.notice = Some(notice),
+            Some(Effect::Tell(notice)) => self.tell(notice),
             Some(Effect::Copy(text)) => _ = self.copy(text),
             None => {}
         }
@@ -531,7 +533,7 @@ impl State {
             match self.lend(model.as_deref()) {
                 Lent::Ready(engine, by) => self.files.begin(id, engine, by),
                 Lent::Coming => return,
-                Lent::Failed(why) => self.files.fail(id, &why),
+                Lent::Failed(why) => self.files.fail(id, why),
             }
         }
     }
@@ -584,7 +586,7 @@ impl State {
                 }
             }
             Event::Gap { length } => {
-                self.view.notice = Some(Notice::warning(Said::SoundLost { seconds: length.as_secs_f32() }));
+                self.tell(Notice::warning(Said::SoundLost { seconds: length.as_secs_f32() }));
             }
             Event::Level { level } => self.outbox.push(Update::Level { level }),
             Event::Live { take, committed, tentative } => self.set_live(take, committed, tentative),
@@ -597,7 +599,7 @@ impl State {
                 self.outbox.push(Update::Text { take, text });
             }
             Event::MicrophoneLost { reason } => {
-                self.view.notice = Some(Notice::error(Said::MicrophoneLost, sentence(&reason)));
+                self.tell(Notice::error(Said::MicrophoneLost, said(Fault::MicrophoneGone, &reason)));
                 self.look_for_microphones();
             }
             Event::Stopped { .. } => {
@@ -641,19 +643,21 @@ impl State {
             Outcome::NoSpeech if self.chosen.settings().dictation.hands_free => {}
             Outcome::NoSpeech => {
                 // A message that the microphone is gone says more.
-                self.view.notice.get_or_insert_with(|| Notice::info(Said::NoSpeech));
+                if self.view.notices.is_empty() {
+                    self.tell(Notice::info(Said::NoSpeech));
+                }
             }
             Outcome::Cancelled => {
                 self.takes.retain(|known| known.id != take);
                 self.outbox.push(Update::Forget { take });
-                self.view.notice = Some(Notice::info(Said::ThrownAway));
+                self.tell(Notice::info(Said::ThrownAway));
             }
             Outcome::NoMicrophone { reason } => {
-                self.view.notice = Some(Notice::error(Said::NoMicrophone, sentence(&reason)));
+                self.tell(Notice::error(Said::NoMicrophone, said(Fault::NoMicrophone, &reason)));
                 self.look_for_microphones();
             }
             Outcome::Failed { reason, .. } => {
-                self.view.notice = Some(Notice::error(Said::NotWritten, sentence(&reason)));
+                self.tell(Notice::error(Said::NotWritten, said(Fault::EngineFailed, &reason)));
             }
         }
     }
@@ -677,6 +681,11 @@ impl State {
         self.takes.iter_mut().rev().find(|take| take.id == id)
     }
 
+    /// Shows a notice, above those that are there.
+    fn tell(&mut self, notice: Notice) {
+        notice.join(&mut self.view.notices);
+    }
+
     /// The clipboard is kept: what was copied is gone with the program that offered it.
     /// Returns whether it is there.
     fn copy(&mut self, text: String) -> bool {
@@ -685,7 +694,7 @@ impl State {
             None => arboard::Clipboard::new().and_then(|clipboard| self.clipboard.insert(clipboard).set_text(text)),
         };
         if let Err(cause) = copied {
-            self.view.notice = Some(Notice::error(Said::NotCopied, sentence(&cause)));
+            self.tell(Notice::error(Said::NotCopied, failure(&cause)));
             return false;
         }
         true
@@ -709,6 +718,11 @@ fn report(inbox: &Sender<Message>, name: &str, work: impl FnOnce() -> Message + 
     // The desk may have been closed meanwhile. Nobody waits for the thread: to end the app must not take as long.
     let work = move || _ = inbox.send(work());
     std::thread::Builder::new().name(name.into()).spawn(work).expect("BUG: few threads are running");
+}
+
+/// What went wrong, in words of which only the text is left.
+fn said(fault: Fault, reason: &str) -> Failure {
+    Failure { fault, detail: sentence(reason) }
 }
 
 /// A cause as a sentence of its own: errors begin small and have no full stop.
@@ -741,16 +755,15 @@ mod tests {
     use amanuensis_settings::{Settings, Store};
 
     use super::{Desk, FileAsk, Message, Order, joined, sentence};
-    use crate::wire::{FileState, Model, Notice, Said, Update, View};
+    use crate::wire::{Failure, Fault, FileState, Model, Notice, Said, Update, View};
+
+    fn no_model() -> Failure {
+        Failure { fault: Fault::NoModel, detail: "There is no model. Put one there.".to_owned() }
+    }
 
     /// A desk without settings and without a model.
     fn desk(data: &Path) -> Desk {
-        Desk::start(
-            data,
-            Store::at("/nowhere/settings.json".into()),
-            |_| Err("There is no model. Put one there.".to_owned()),
-            |_| {},
-        )
+        Desk::start(data, Store::at("/nowhere/settings.json".into()), |_| Err(no_model()), |_| {})
     }
 
     /// The first view that fits; the desk has to come to it without being asked again.
@@ -777,9 +790,9 @@ mod tests {
         let desk = desk(data.path());
         desk.send(Message::Open(vec!["/a/talk.flac".into()]));
         let view = view_of(&desk, |view| view.model != Model::Loading && !view.files.is_empty());
-        let message = "There is no model. Put one there.".to_owned();
-        assert_eq!(view.model, Model::Failed { message: message.clone() });
-        assert_eq!((view.files[0].name.as_str(), &view.files[0].state), ("talk.flac", &FileState::Failed { message }));
+        assert_eq!(view.model, Model::Failed { why: no_model() });
+        let failed = FileState::Failed { why: no_model() };
+        assert_eq!((view.files[0].name.as_str(), &view.files[0].state), ("talk.flac", &failed));
         desk.send(Message::Files(FileAsk::Drop(view.files[0].id)));
         view_of(&desk, |view| view.files.is_empty());
     }
@@ -790,18 +803,18 @@ mod tests {
         let desk = desk(data.path());
         view_of(&desk, |view| view.model != Model::Loading);
         desk.send(Message::Start);
-        let notice = view_of(&desk, |view| view.notice.is_some()).notice;
-        let expected = Notice::error(Said::NoModel, "There is no model. Put one there.");
-        assert_eq!(notice, Some(expected));
-        desk.send(Message::DismissNotice);
-        view_of(&desk, |view| view.notice.is_none());
+        let told = view_of(&desk, |view| !view.notices.is_empty()).notices;
+        assert_eq!(told, [Notice { id: 1, ..Notice::error(Said::NoModel, no_model()) }]);
+        desk.send(Message::DismissNotice(2));
+        desk.send(Message::DismissNotice(1));
+        view_of(&desk, |view| view.notices.is_empty());
     }
 
     #[test]
     fn settings_are_kept_and_impossible_ones_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::at(folder.path().join("settings.json"));
-        let desk = Desk::start(folder.path(), store.clone(), |_| Err("There is no model.".to_owned()), |_| {});
+        let desk = Desk::start(folder.path(), store.clone(), |_| Err(no_model()), |_| {});
         let mut settings = Settings::default();
         settings.dictation.microphone = Some("headset".into());
         desk.send(Message::Settings(Order::Change(Box::new(settings.clone()))));
@@ -809,8 +822,8 @@ mod tests {
         let mut impossible = settings.clone();
         impossible.server.port = 1;
         desk.send(Message::Settings(Order::Change(Box::new(impossible))));
-        let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
-        assert!(notice.detail.as_ref().is_some_and(|detail| detail.contains("server.port")), "{notice:?}");
+        let told = view_of(&desk, |view| !view.notices.is_empty()).notices.remove(0).why.expect("a reason");
+        assert!(told.fault == Fault::OutOfBounds && told.detail.contains("server.port"), "{told:?}");
         desk.close();
         assert_eq!(store.open(std::time::SystemTime::now()).settings, settings);
     }
@@ -820,9 +833,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("settings.json");
         std::fs::write(&path, "{").expect("a file can be written");
-        let desk = Desk::start(folder.path(), Store::at(path), |_| Err("There is no model.".to_owned()), |_| {});
-        let notice = view_of(&desk, |view| view.notice.is_some()).notice.expect("it was waited for");
-        assert!(notice.detail.as_ref().is_some_and(|detail| detail.contains("settings.json.corrupt-")), "{notice:?}");
+        let desk = Desk::start(folder.path(), Store::at(path), |_| Err(no_model()), |_| {});
+        let told = view_of(&desk, |view| !view.notices.is_empty()).notices.remove(0).why.expect("a reason");
+        assert!(told.fault == Fault::NotSettings && told.detail.contains("settings.json.corrupt-"), "{told:?}");
     }
 
     #[test]

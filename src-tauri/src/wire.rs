@@ -2,6 +2,7 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod faults;
 mod files;
 mod history;
 mod insertion;
@@ -12,6 +13,7 @@ mod settings;
 
 use serde::Serialize;
 
+pub use faults::{Failure, Fault};
 pub use files::{File, FileState, FileTranscript, Played, Playing, Spoken, SpokenWord};
 pub use history::{Entry, EntryState, History, Interrupted};
 pub use insertion::{InsertionTest, TestedWay};
@@ -156,8 +158,8 @@ pub struct View {
     pub files: Vec<File>,
     /// A file is being dragged over the window.
     pub dropping: bool,
-    /// What the user should know.
-    pub notice: Option<Notice>,
+    /// What the user should know, the newest first.
+    pub notices: Vec<Notice>,
 }
 
 /// Where the microphone is.
@@ -195,8 +197,8 @@ pub enum Model {
     },
     /// There is none.
     Failed {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
 }
 

@@ -55,10 +55,15 @@ test('Escape throws the recording away', async () => {
 });
 
 test('an error is announced with its next step, and can be dismissed', async () => {
-  backend.show({ notice: { tone: 'error', said: { kind: 'noMicrophone' }, detail: 'No microphone was found. Plug one in and press again.' } });
+  const why = { fault: 'noMicrophone', detail: 'No microphone was found.' } as const;
+  backend.show({ notices: [{ id: 2, tone: 'error', said: { kind: 'noMicrophone' }, why }, { id: 1, tone: 'error', said: { kind: 'notSaved' }, why: null }] });
   await vi.advanceTimersByTimeAsync(0);
   const alert = screen.getByRole('alert');
-  expect(alert.textContent).toContain('Plug one in');
+  expect(alert.textContent).toMatch(/no microphone that can be used.*Plug one in.*No microphone was found.*document was not written/s);
+  expect(within(alert).getByText('No microphone was found.').closest('[lang=en]')).toBeTruthy();
+  await press(within(alert).getAllByRole('button', { name: 'Dismiss' })[0]!);
+  expect(alert.textContent).toContain('The document was not written.');
+  expect(alert.textContent).not.toContain('Plug one in');
   await press(within(alert).getByRole('button', { name: 'Dismiss' }));
   expect(alert.textContent).toBe('');
 });
@@ -86,10 +91,10 @@ test('everything said so far is copied, one dictation a line', async () => {
 
 test('the demo model says what it is, and a missing one stops nothing but dictation', async () => {
   expect(screen.getByText(/synthesised speech only/)).toBeTruthy();
-  backend.show({ model: { kind: 'failed', message: 'The model file is damaged.' } });
+  backend.show({ model: { kind: 'failed', why: { fault: 'damagedModel', detail: 'The model x is damaged.' } } });
   await vi.advanceTimersByTimeAsync(0);
   expect((microphone() as HTMLButtonElement).disabled).toBe(true);
-  expect(screen.getByText('The model file is damaged.')).toBeTruthy();
+  expect(screen.getByText(/The model is damaged or incomplete/)).toBeTruthy();
   expect(screen.queryByText(/synthesised speech only/)).toBeNull();
 });
 
@@ -148,7 +153,7 @@ test('the window can be a small panel', async () => {
 
 test('no state of the page breaks an accessibility rule', async () => {
   await speak(3000);
-  backend.show({ notice: { tone: 'error', said: { kind: 'noModel' }, detail: 'Something went wrong. Try again.' } });
+  backend.show({ notices: [{ id: 1, tone: 'error', said: { kind: 'noModel' }, why: { fault: 'notAModel', detail: 'It is none.' } }] });
   await vi.advanceTimersByTimeAsync(0);
   await backend.files.choose('');
   for (const name of Object.values(t.app.views)) {

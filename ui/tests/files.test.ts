@@ -179,7 +179,7 @@ test('text appears while it is written, and a failure is told with its reason', 
 
 test('no state of the view breaks an accessibility rule', { timeout: 60_000 }, async () => {
   await open();
-  backend.files.add({ name: 'bad.wav', state: { kind: 'failed', message: 'It is empty. Record it again.' } });
+  backend.files.add({ name: 'bad.wav', state: { kind: 'failed', why: { fault: 'emptyFile', detail: 'Bad.wav is empty.' } } });
   await press(button('Edit: 0:00'));
   vi.useRealTimers();
   await check();

@@ -96,10 +96,10 @@ test('no step breaks an accessibility rule', async () => {
 
 test('nothing is told behind it that nobody can read there', async () => {
   await open();
-  backend.show({ notice: { tone: 'info', said: { kind: 'thrownAway' }, detail: null } });
+  backend.show({ notices: [{ id: 1, tone: 'info', said: { kind: 'thrownAway' }, why: null }] });
   await settle();
   expect(screen.queryByText('Thrown away.')).toBeNull();
-  backend.show({ notice: { tone: 'error', said: { kind: 'noMicrophone' }, detail: 'No microphone was found.' } });
+  backend.show({ notices: [{ id: 2, tone: 'error', said: { kind: 'noMicrophone' }, why: { fault: 'noMicrophone', detail: 'No microphone was found.' } }] });
   await settle();
   expect(guide().getByRole('alert').textContent).toContain('No microphone was found.');
 });

@@ -151,10 +151,10 @@ test('an interrupted dictation is offered until something is decided', async () 
 
 test('a history that cannot be kept says why', async () => {
   await open();
-  const fault = 'The history cannot be kept in /home/you (read-only); check who may write there.';
+  const fault = { fault: 'unwritable', detail: 'The history cannot be kept in /home/you (read-only).' } as const;
   backend.say({ kind: 'history', history: { typed: '', entries: [], total: 0, deleted: 0, fault } });
   await settle();
-  expect(screen.getByText(fault).closest('[role=alert]')).toBeTruthy();
+  expect(screen.getByText(fault.detail).closest('[role=alert]')).toBeTruthy();
 });
 
 test('the view breaks no accessibility rule', async () => {

@@ -40,6 +40,16 @@ test('the page changes its language while it is open', async () => {
   expect(await screen.findByRole('button', { name: 'Commencer à dicter' })).toBeTruthy();
 });
 
+test('what fails is said in the page’s language, with what a library said beneath', async () => {
+  const backend = new MockBackend();
+  render(App, { backend });
+  await screen.findByText('Press and speak.');
+  language.chosen = 'de';
+  backend.show({ model: { kind: 'failed', why: { fault: 'damagedModel', detail: 'The model x is damaged.' } } });
+  expect(await screen.findByText(/Das Modell ist beschädigt/)).toBeTruthy();
+  expect(screen.getByText('The model x is damaged.').closest('[lang=en]')).toBeTruthy();
+});
+
 test('the system’s language is taken, or the next one that is spoken', () => {
   expect(ofSystem(['de-AT', 'en'])).toBe('de');
   expect(ofSystem(['nl-NL', 'PT-br'])).toBe('pt');

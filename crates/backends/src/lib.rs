@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use amanuensis_backend_cpu::LoadError;
 use amanuensis_backend_npu::NpuError;
 use amanuensis_engine::Speech;
 use amanuensis_models::ModelFile;
 use amanuensis_whisper::{WeightError, Weights};
 
-pub use amanuensis_backend_cpu::{CpuOptions, Precision};
+pub use amanuensis_backend_cpu::{CpuOptions, LoadError, Precision};
 pub use amanuensis_backend_npu as npu;
 
 /// Which device is to do the work.

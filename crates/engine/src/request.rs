@@ -100,6 +100,13 @@ impl AudioSource for AudioFile {
 #[error(transparent)]
 pub struct SourceError(#[from] Box<dyn std::error::Error + Send + Sync>);
 
+impl SourceError {
+    /// What is wrong with the file, if the recording is in one.
+    pub fn file(&self) -> Option<&FileError> {
+        self.0.downcast_ref()
+    }
+}
+
 impl From<FileError> for SourceError {
     fn from(error: FileError) -> Self {
         Self(Box::new(error))

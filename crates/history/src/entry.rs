@@ -80,6 +80,8 @@ pub struct Transcribed {
     pub raw: Option<String>,
     /// Why there is no more text.
     pub failure: Option<String>,
+    /// The program's own word for that, where it has one.
+    pub fault: Option<String>,
     /// The model that was used.
     pub model: Option<String>,
     /// The device that was used.

@@ -49,6 +49,7 @@ CREATE TRIGGER words_of_changed AFTER UPDATE OF text, edited ON entries BEGIN
 END;
 ",
     "ALTER TABLE entries ADD COLUMN raw TEXT",
+    "ALTER TABLE entries ADD COLUMN fault TEXT",
 ];
 
 /// Columns that a damaged database is asked for. All have been there since the first version.

@@ -48,7 +48,7 @@ pub struct Forgotten {
 }
 
 const SELECT: &str = "SELECT id, kind, state, started_ms, length_ms, text, edited, failure, name, model, device, language, \
-                      application, waited_ms, pinned, journal, sound, raw FROM entries";
+                      application, waited_ms, pinned, journal, sound, raw, fault FROM entries";
 /// An entry about which nothing is left to be done.
 const OVER: &str = "state IN ('done', 'failed')";
 
@@ -116,9 +116,9 @@ impl History {
         let state = if what.failure.is_some() { State::Failed } else { State::Done };
         let waited = what.waited.map(|waited| waited.as_millis() as i64);
         let changes = "state = ?, edited = CASE WHEN text = ?2 THEN edited END, text = ?2, failure = ?, model = ?, device = ?, \
-                       language = ?, waited_ms = coalesce(?, waited_ms), raw = ?";
-        let values: [&dyn ToSql; 8] =
-            [&state.word(), &what.text, &what.failure, &what.model, &what.device, &what.language, &waited, &what.raw];
+                       language = ?, waited_ms = coalesce(?, waited_ms), raw = ?, fault = ?";
+        let Transcribed { text, failure, fault, model, device, language, raw, .. } = what;
+        let values: [&dyn ToSql; 9] = [&state.word(), text, failure, model, device, language, &waited, raw, fault];
         self.change(id, changes, &values)
     }
 
@@ -372,6 +372,7 @@ impl History {
                 text: row.get("text")?,
                 raw: row.get("raw")?,
                 failure: row.get("failure")?,
+                fault: row.get("fault")?,
                 model: row.get("model")?,
                 device: row.get("device")?,
                 language: row.get("language")?,

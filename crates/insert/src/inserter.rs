@@ -52,11 +52,14 @@ pub struct NotInserted {
 }
 
 impl NotInserted {
-    /// What is most worth telling: that a way failed says more than that another does not exist here.
+    /// What is most worth telling: that a way failed says more than that another does not exist here. None if none exists.
+    pub fn worst(&self) -> Option<&InsertError> {
+        self.tried.iter().map(|(_, error)| error).find(|error| !matches!(error, InsertError::NotHere { .. }))
+    }
+
     fn reason(&self) -> String {
-        let exists = |(_, error): &&(WayName, InsertError)| !matches!(error, InsertError::NotHere { .. });
-        match self.tried.iter().find(exists) {
-            Some((_, error)) => error.to_string(),
+        match self.worst() {
+            Some(error) => error.to_string(),
             None => "this desktop offers no way to type into other programs; `amanuensis doctor` says why".to_owned(),
         }
     }

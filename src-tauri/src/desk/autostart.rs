@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[error("what starts with your session could not be changed: {cause}; check who may write to {}", file.display())]
 pub struct AutostartError {
     file: PathBuf,
-    cause: io::Error,
+    pub(super) cause: io::Error,
 }
 
 /// Lets the app start with the session from now on, or no longer.

@@ -18,8 +18,8 @@ use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::history::FileDone;
-use super::{Message, report, sentence};
-use crate::wire::{File, FileState, FileTranscript, Notice, Said, Update};
+use super::{Message, failure, report};
+use crate::wire::{Failure, File, FileState, FileTranscript, Notice, Said, Update};
 use entry::Entry;
 use watched::{Watched, Watching};
 
@@ -36,9 +36,9 @@ pub enum Ask {
     Retry(FileId),
     /// Put a file before another one, or at the end.
     Move { id: FileId, before: Option<FileId> },
-    /// A file is in this language; one that is done is transcribed again.
+    /// A file is in this language. It is transcribed again if that was begun.
     Language { id: FileId, language: Option<String> },
-    /// A file is to be transcribed by the model of this name; one that is done is transcribed again.
+    /// A file is to be transcribed by the model of this name. It is transcribed again if that was begun.
     Model { id: FileId, model: Option<String> },
     /// The page shows the transcript of this file.
     Show(Option<FileId>),
@@ -134,15 +134,16 @@ impl Files {
             }),
             Ask::Found(found) => return self.found(found),
             Ask::Drop(id) => self.drop_file(id),
-            Ask::Retry(id) => self.retry(id),
+            Ask::Retry(id) if self.entry(id)?.is_over() => self.start_over(id),
+            Ask::Retry(_) => {}
             Ask::Move { id, before } => self.put_before(id, before),
             Ask::Language { id, language } => {
                 self.entry(id)?.language = language;
-                self.retry(id);
+                self.start_over(id);
             }
             Ask::Model { id, model } => {
                 self.entry(id)?.model = model;
-                self.retry(id);
+                self.start_over(id);
             }
             Ask::Show(id) => {
                 self.shown = id;
@@ -169,7 +170,7 @@ impl Files {
             Ask::Written(Ok(path)) => {
                 return Some(Effect::Tell(Notice::info(Said::Saved { path: plain_name(path.as_os_str()) })));
             }
-            Ask::Written(Err(cause)) => return Some(Effect::Tell(Notice::error(Said::NotSaved, sentence(&cause)))),
+            Ask::Written(Err(cause)) => return Some(Effect::Tell(Notice::error(Said::NotSaved, failure(&cause)))),
             Ask::WrittenBeside(id, result) => return self.written_beside(id, result),
             Ask::Watching(watching) => return self.watching(watching),
             Ask::Watched(event) => return self.happened_in_folder(event),
@@ -214,12 +215,15 @@ impl Files {
         }
     }
 
-    fn retry(&mut self, id: FileId) {
+    /// Lets a file wait again, whatever was, or is being, done about it.
+    fn start_over(&mut self, id: FileId) {
+        if let Stage::Opening(at_work, _) | Stage::Transcribing { id: at_work, .. } = self.stage
+            && at_work == id
+        {
+            self.stage = Stage::Nothing;
+        }
         let shown = self.shown == Some(id);
         let Some(entry) = self.entry(id) else { return };
-        if matches!(entry.state, FileState::Waiting | FileState::Running { .. }) {
-            return;
-        }
         entry.start_over();
         if shown {
             self.news.extend(self.transcript());
@@ -252,10 +256,10 @@ impl Files {
         report(&self.inbox, "open file", move || Message::Files(Ask::Opened(id, Box::new(AudioFile::open(&path)))));
     }
 
-    /// A file that waits cannot be transcribed: a sentence.
-    pub fn fail(&mut self, id: FileId, why: &str) {
+    /// A file that waits cannot be transcribed.
+    pub fn fail(&mut self, id: FileId, why: Failure) {
         if let Some(entry) = self.entry(id) {
-            entry.fail(&why);
+            entry.fail(why);
         }
         self.see_to_watched();
     }
@@ -291,7 +295,7 @@ impl Files {
         }
         let file = match result {
             Ok(file) => file,
-            Err(error) => return entry.fail(&error),
+            Err(error) => return entry.fail(failure(&error)),
         };
         entry.duration = file.duration();
         let options =
@@ -305,7 +309,7 @@ impl Files {
             Err(SubmitError::Busy { retry_after, .. }) => {
                 self.patience = Some(now + retry_after.max(Duration::from_millis(100)));
             }
-            Err(error) => entry.fail(&error),
+            Err(error) => entry.fail(failure(&error)),
         }
     }
 
@@ -370,6 +374,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Fault;
 
     fn files(names: &[&str]) -> (Files, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
@@ -404,7 +409,7 @@ mod tests {
     fn what_failed_can_be_tried_again() {
         let (mut files, _messages) = files(&["/nowhere/a.wav"]);
         assert_eq!(files.next(Instant::now()), Some((1, None)));
-        files.fail(1, "there is no model");
+        files.fail(1, Failure { fault: Fault::NoModel, detail: String::new() });
         assert_eq!(files.next(Instant::now()), None);
         ask(&mut files, Ask::Retry(1));
         assert_eq!(files.shown()[0].state, FileState::Waiting);

@@ -20,9 +20,10 @@ use amanuensis_journal::{Folder, Head, Limits, Recorder, Report};
 use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::{Receiver, Sender};
 
+use super::files::FileId;
 use super::lending::Lent;
-use super::{State, sentence};
-use crate::wire::{self, Notice, Played, Update};
+use super::{State, failure, said};
+use crate::wire::{self, Failure, Fault, Notice, Played, Update};
 use clerk::{Clerk, Rules};
 
 /// What the page asks for.
@@ -58,6 +59,8 @@ pub struct Look {
 
 /// A file that was transcribed, as far as it went.
 pub struct FileDone {
+    /// Its number in the window.
+    pub file: FileId,
     /// Where it lies.
     pub path: PathBuf,
     /// When it was begun with.
@@ -66,6 +69,11 @@ pub struct FileDone {
     pub length: Duration,
     /// What came of it.
     pub transcribed: Transcribed,
+}
+
+/// What there is of a text that was not written to its end.
+pub fn broken_off(why: Failure, so_far: Transcribed) -> Transcribed {
+    Transcribed { failure: Some(why.detail), fault: Some(why.fault.to_string()), ..so_far }
 }
 
 /// What the thread is told.
@@ -197,8 +205,8 @@ impl Past {
     }
 
     /// The text of an entry could not be asked for.
-    fn not_transcribed(&self, id: EntryId, failure: String) {
-        self.order(Order::Transcribed(id, Transcribed { failure: Some(failure), ..Transcribed::default() }));
+    fn not_transcribed(&self, id: EntryId, why: Failure) {
+        self.order(Order::Transcribed(id, broken_off(why, Transcribed::default())));
     }
 
     /// Whether an entry waits for the model in use.
@@ -253,7 +261,7 @@ impl State {
     /// Takes what the history tells.
     pub(super) fn learn(&mut self, news: News) {
         match news {
-            News::Notice(notice) => self.view.notice = Some(notice),
+            News::Notice(notice) => self.tell(notice),
             News::Shown(history) => {
                 self.shown.retain(|shown| !matches!(shown, Update::History { .. }));
                 if let Some(history) = history {
@@ -278,11 +286,11 @@ impl State {
 
 /// Writes out a recording. `by` says with what.
 fn transcribe(sound: &Path, engine: &Engine, options: DecodeOptions, text: &TextRules, by: Transcribed) -> Transcribed {
-    let failed = |failure: String| Transcribed { failure: Some(failure), ..by.clone() };
+    let failed = |why: Failure| broken_off(why, by.clone());
     let job = loop {
         let file = match AudioFile::open(sound) {
             Ok(file) => file,
-            Err(error) => return failed(sentence(&error)),
+            Err(error) => return failed(failure(&error)),
         };
         let request =
             Request { audio: file.into(), priority: Priority::Interactive, options: options.clone(), deadline: None };
@@ -291,7 +299,7 @@ fn transcribe(sound: &Path, engine: &Engine, options: DecodeOptions, text: &Text
             Err(SubmitError::Busy { retry_after, .. }) => {
                 std::thread::sleep(retry_after.max(Duration::from_millis(100)))
             }
-            Err(error) => return failed(sentence(&error)),
+            Err(error) => return failed(failure(&error)),
         }
     };
     let result = job.events().iter().find_map(|event| match event {
@@ -305,8 +313,8 @@ fn transcribe(sound: &Path, engine: &Engine, options: DecodeOptions, text: &Text
             let text = rules.apply(&done.transcript.text()).trim().to_owned();
             Transcribed { text, language: Some(done.transcript.language), ..by }
         }
-        Some(Err(error)) => failed(sentence(&error)),
-        None => failed("The model was changed meanwhile. Transcribe it again.".to_owned()),
+        Some(Err(error)) => failed(failure(&error)),
+        None => failed(said(Fault::NotToTheEnd, "the model was changed meanwhile; transcribe it again")),
     }
 }
 
@@ -359,3 +367,52 @@ impl Keep for Keeper {
 
 /// Takes that are not in the history as a whole yet, by their number.
 type Takes = HashMap<TakeId, clerk::Take>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All entries, once the history has done what it was told before.
+    fn entries(past: &Past) -> Vec<wire::Entry> {
+        past.ask(Ask::Look(Some(Look { typed: String::new(), limit: 10 })));
+        loop {
+            let news = past.news().recv_timeout(Duration::from_secs(30)).expect("the history says more");
+            if let News::Shown(Some(history)) = news {
+                return history.entries;
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_tried_again_is_one_entry() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let past = Past::open(folder.path(), &amanuensis_settings::History::default());
+        let done = |file, transcribed| FileDone {
+            file,
+            path: "/a/talk.wav".into(),
+            started: SystemTime::now(),
+            length: Duration::from_secs(2),
+            transcribed,
+        };
+        let text = |text: &str| Transcribed { text: text.into(), ..Transcribed::default() };
+        let why = Failure { fault: Fault::CutOff, detail: "It broke off.".into() };
+        past.file(done(1, broken_off(why.clone(), text("One"))));
+        let failed = wire::EntryState::Failed { why: why.clone() };
+        assert_eq!(entries(&past).iter().map(|entry| &entry.state).collect::<Vec<_>>(), [&failed]);
+
+        past.file(done(1, text("One, two.")));
+        past.file(done(2, text("Another file.")));
+        let told = entries(&past);
+        let texts: Vec<_> = told.iter().map(|entry| (entry.text.as_str(), &entry.state)).collect();
+        let over = &wire::EntryState::Done;
+        assert_eq!(texts, [("Another file.", over), ("One, two.", over)]);
+
+        // What fails now costs no text, and what was deleted is not brought back.
+        past.file(done(1, broken_off(why, text("O"))));
+        past.ask(Ask::Delete(EntryId(2)));
+        past.file(done(2, text("Another file, again.")));
+        let told = entries(&past);
+        assert_eq!((told[1].text.as_str(), &told[1].state), ("One, two.", &failed));
+        assert_eq!((told[0].id, told[0].text.as_str(), told.len()), (3, "Another file, again.", 2));
+    }
+}

@@ -7,7 +7,7 @@ use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, PERMIS
 use amanuensis_settings::Insertion as Wanted;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Errand, Message, State, sentence};
+use super::{Errand, Message, State, failure};
 use crate::wire::{InsertionTest, Notice, Said, TestedWay, Update};
 
 pub use probe::TestError;
@@ -141,13 +141,13 @@ impl State {
                 let words = self.words();
                 let copied = self.copy(text);
                 let kept = if copied { words.on_clipboard } else { words.in_window };
-                let cause = sentence(&cause);
+                let why = failure(&cause);
                 // Our own window is not in front, whether or not it can be seen.
                 if self.chosen.settings().interface.notifications {
                     let summary = words.not_inserted.to_owned();
-                    (self.run_errand)(Errand::Notify { summary, body: format!("{cause} {kept}") });
+                    (self.run_errand)(Errand::Notify { summary, body: format!("{} {kept}", why.detail) });
                 }
-                self.view.notice = Some(Notice::error(Said::NotInserted { copied }, cause));
+                self.tell(Notice::error(Said::NotInserted { copied }, why));
             }
         }
     }
@@ -165,7 +165,7 @@ impl State {
         let best = tested.iter().find(|(_, result)| result.is_ok()).map(|(way, _)| way.word().to_owned());
         let ways = tested.into_iter().map(|(way, result)| TestedWay {
             way: way.word().to_owned(),
-            failure: result.err().map(|cause| sentence(&cause)),
+            failure: result.err().map(|cause| failure(&cause)),
         });
         self.insertion.test.running = false;
         self.insertion.test.ways = ways.collect();

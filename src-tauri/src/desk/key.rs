@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use amanuensis_polish::{KeyError, KeyKeeper, Place};
 
-use super::{Message, State, report, sentence};
+use super::{Message, State, failure, report};
 use crate::wire::{KeyState, Notice, Said};
 
 /// Who keeps the key, and what is known of it.
@@ -74,14 +74,14 @@ impl State {
     /// The keeper has answered.
     pub(super) fn told_of_key(&mut self, Answer { kept, place }: Answer) {
         if let Err(cause) = kept {
-            self.view.notice = Some(Notice::error(Said::KeyNotKept, sentence(&cause)));
+            self.tell(Notice::error(Said::KeyNotKept, failure(&cause)));
         }
         self.safe.state = match place {
             Ok(None) => KeyState::None,
             Ok(Some(Place::Environment)) => KeyState::Environment,
             Ok(Some(Place::File)) => KeyState::File,
             Ok(Some(Place::Keyring)) => KeyState::Keyring,
-            Err(cause) => KeyState::Unusable { message: sentence(&cause) },
+            Err(cause) => KeyState::Unusable { why: failure(&cause) },
         };
         match self.safe.next.take() {
             Some(key) => self.ask_keeper(Some(key)),
@@ -118,15 +118,12 @@ mod tests {
         state.keep_key("not a key".into());
         answered(&mut state);
         assert_eq!(
-            (&state.safe.state, state.view.notice.take()),
-            (
-                &KeyState::File,
-                Some(Notice::error(Said::KeyNotKept, "The key has spaces or signs that no key has; copy it again.",))
-            )
+            (&state.safe.state, std::mem::take(&mut state.view.notices)),
+            (&KeyState::File, vec![Notice { id: 1, ..Notice::error(Said::KeyNotKept, failure(&KeyError::Unusable)) }])
         );
         state.keep_key(String::new());
         answered(&mut state);
-        assert_eq!((&state.safe.state, &state.view.notice), (&KeyState::None, &None));
+        assert_eq!((&state.safe.state, &state.view.notices), (&KeyState::None, &vec![]));
         assert!(messages.recv_timeout(Duration::ZERO).is_err(), "nobody is asked any more");
     }
 }

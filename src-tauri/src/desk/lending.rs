@@ -4,7 +4,7 @@ use amanuensis_engine::Engine;
 use amanuensis_history::Transcribed;
 
 use super::{Loaded, Message, State, device_words, report};
-use crate::wire::Model;
+use crate::wire::{Failure, Model};
 
 /// What there is for whoever wants something written down.
 pub enum Lent {
@@ -12,8 +12,8 @@ pub enum Lent {
     Ready(Engine, Transcribed),
     /// Its model is being read: whoever asked asks again when something has happened.
     Coming,
-    /// There will be none: a sentence.
-    Failed(String),
+    /// There will be none.
+    Failed(Failure),
 }
 
 /// A model beside the one in use.
@@ -25,7 +25,7 @@ pub struct Guest {
 enum GuestState {
     Coming,
     Here(Loaded),
-    Failed(String),
+    Failed(Failure),
 }
 
 impl State {
@@ -38,7 +38,7 @@ impl State {
         match name.filter(|name| in_use != Some(*name)) {
             None => match (&self.engine, &self.view.model) {
                 (Some(engine), _) => Lent::Ready(engine.clone(), self.by()),
-                (None, Model::Failed { message }) => Lent::Failed(message.clone()),
+                (None, Model::Failed { why }) => Lent::Failed(why.clone()),
                 (None, Model::Loading) => Lent::Coming,
                 (None, Model::Ready { .. }) => {
                     self.open_model();
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// A model was read that somebody wanted beside the one in use.
-    pub(super) fn guest_loaded(&mut self, name: &str, result: Result<Loaded, String>) {
+    pub(super) fn guest_loaded(&mut self, name: &str, result: Result<Loaded, Failure>) {
         if let Some(guest) = self.guest.as_mut().filter(|guest| guest.name == name) {
             guest.state = result.map_or_else(GuestState::Failed, GuestState::Here);
         }
@@ -108,6 +108,7 @@ mod tests {
     use super::*;
     use crate::desk::history::Again;
     use crate::desk::models::tests::{read_model, state, state_with_model};
+    use crate::wire::Fault;
 
     #[test]
     fn another_model_comes_for_as_long_as_it_is_wanted() {
@@ -137,7 +138,7 @@ mod tests {
 
         assert!(matches!(state.lend(Some("no such model")), Lent::Coming));
         read_model(&mut state, &messages);
-        assert!(matches!(state.lend(Some("no such model")), Lent::Failed(why) if why.contains("no such model")));
+        assert!(matches!(state.lend(Some("no such model")), Lent::Failed(why) if why.fault == Fault::ModelGone));
     }
 
     #[test]

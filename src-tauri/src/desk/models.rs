@@ -12,8 +12,8 @@ use amanuensis_models::{DownloadError, Entry, Hub, ModelFile, Progress, Step, St
 use amanuensis_whisper::{Dims, Weights};
 use crossbeam_channel::Sender;
 
-use super::{Message, State, report, sentence, settings};
-use crate::wire::{Model, Models as Shown, Phase, ShelfModel, ShelfState, Update};
+use super::{Message, State, failure, report, settings};
+use crate::wire::{Failure, Model, Models as Shown, Phase, ShelfModel, ShelfState, Update};
 
 /// What can happen to the models.
 pub enum Order {
@@ -47,8 +47,8 @@ pub enum Order {
 pub struct Installed {
     file: ModelFile,
     bytes: u64,
-    /// Of a model that can be used; a sentence of one that cannot.
-    dims: Result<Dims, String>,
+    /// Of a model that can be used.
+    dims: Result<Dims, Failure>,
 }
 
 /// All models.
@@ -63,7 +63,7 @@ pub struct Models {
     shown: Option<Shown>,
     /// A model has come or gone: another one may be the one to use.
     changed: bool,
-    failure: Option<String>,
+    failure: Option<Failure>,
     inbox: Sender<Message>,
 }
 
@@ -76,7 +76,7 @@ struct Transfer {
 enum TransferState {
     Running { stop: Stop, progress: Option<Progress>, after: After },
     Paused,
-    Failed(String),
+    Failed(Failure),
 }
 
 /// What happens when the thread has ended.
@@ -157,7 +157,7 @@ impl Models {
             Order::Ended(name, result) => self.ended(&name, result),
             Order::Changed(result) => {
                 self.changed |= result.is_ok();
-                self.failure = result.as_ref().err().map(sentence);
+                self.failure = result.as_ref().err().map(failure);
                 self.look();
             }
         }
@@ -179,7 +179,7 @@ impl Models {
         let name = model.file.name.as_str();
         let deletable = !model.file.demo;
         let state = match &model.dims {
-            Err(message) => ShelfState::Broken { message: message.clone(), deletable },
+            Err(why) => ShelfState::Broken { why: why.clone(), deletable },
             Ok(_) if opening == Some(name) => ShelfState::Opening,
             Ok(_) => match used.filter(|(used, _)| *used == name) {
                 Some((_, resting)) => ShelfState::InUse { deletable, resting },
@@ -209,7 +209,7 @@ impl Models {
                         waiting: progress.is_some_and(|progress| progress.step == Step::Waiting),
                     },
                     TransferState::Paused => ShelfState::Paused { done, failure: None },
-                    TransferState::Failed(message) => ShelfState::Paused { done, failure: Some(message.clone()) },
+                    TransferState::Failed(why) => ShelfState::Paused { done, failure: Some(why.clone()) },
                 }
             }
         };
@@ -316,7 +316,7 @@ impl Models {
                 let Some(transfer) = self.transfers.get_mut(name) else { return };
                 transfer.state = match error {
                     DownloadError::Stopped => TransferState::Paused,
-                    error => TransferState::Failed(sentence(&error)),
+                    error => TransferState::Failed(failure(&error)),
                 };
                 if after == After::Again {
                     self.begin(name);
@@ -330,7 +330,7 @@ impl Models {
         if let Some(entry) = self.entries.iter().find(|entry| entry.name == name)
             && let Err(error) = download::discard(entry, &amanuensis_models::folder())
         {
-            self.failure = Some(sentence(&error));
+            self.failure = Some(failure(&error));
         }
     }
 }
@@ -458,7 +458,7 @@ impl Drop for Models {
 
 impl Installed {
     fn read(file: ModelFile) -> Self {
-        let dims = Weights::open(&file.path).map(|weights| *weights.dims()).map_err(|error| sentence(&error));
+        let dims = Weights::open(&file.path).map(|weights| *weights.dims()).map_err(|error| failure(&error));
         Self { bytes: file.bytes(), dims, file }
     }
 }
@@ -472,6 +472,7 @@ pub(in crate::desk) mod tests {
 
     use super::*;
     use crate::desk::load_model;
+    use crate::wire::Fault;
 
     /// A desk that is not run by a thread, and what threads report to it.
     pub(in crate::desk) fn state(folder: &std::path::Path) -> (State, Receiver<Message>) {
@@ -548,9 +549,9 @@ pub(in crate::desk) mod tests {
         settings.model.name = Some(broken.display().to_string());
         state.change(settings);
         read_model(&mut state, &messages);
-        let notice = state.view.notice.as_ref().expect("it is told");
-        let detail = notice.detail.as_deref().unwrap_or_default();
-        assert!(detail.contains("broken.bin is not a Whisper model"), "{detail}");
+        let why = state.view.notices.first().and_then(|notice| notice.why.as_ref()).expect("it is told");
+        assert_eq!(why.fault, Fault::NotAModel);
+        assert!(why.detail.contains("broken.bin is not a Whisper model"), "{why:?}");
         assert!(
             matches!(&state.view.model, Model::Ready { name, .. } if Some(name) == state.chosen.settings().model.name.as_ref())
         );
@@ -578,6 +579,7 @@ pub(in crate::desk) mod tests {
         assert!(matches!(shown(&models), ShelfState::Paused { failure: None, .. }) && stop.is_stopped());
         models.handle(Order::Ended("tiny".to_owned(), Err(DownloadError::Redirects { host: "a".into() })), false);
         let ShelfState::Paused { failure: Some(failure), .. } = shown(&models) else { panic!("it has failed") };
-        assert!(failure.starts_with("A sends the download from one address to the next"), "{failure}");
+        assert_eq!(failure.fault, Fault::ServerRefuses);
+        assert!(failure.detail.starts_with("A sends the download from one address to the next"), "{failure:?}");
     }
 }

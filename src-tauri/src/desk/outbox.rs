@@ -142,7 +142,7 @@ mod tests {
             microphone: None,
             files: vec![],
             dropping: false,
-            notice: None,
+            notices: vec![],
         }
     }
 

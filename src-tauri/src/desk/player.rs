@@ -6,7 +6,7 @@ use std::time::Duration;
 use amanuensis_audio::{Playback, PlaybackEvent};
 use crossbeam_channel::Sender;
 
-use super::{HistoryAsk, Message, State, millis, sentence};
+use super::{HistoryAsk, Message, State, failure, millis};
 use crate::wire::{Notice, Played, Playing, Said, Update};
 
 /// What can be wanted, or has happened.
@@ -67,7 +67,7 @@ impl Player {
             PlaybackEvent::Ended => self.heard = None,
             PlaybackEvent::Failed(cause) => {
                 self.heard = None;
-                return Some(Notice::error(Said::NotPlayed, sentence(&cause)));
+                return Some(Notice::error(Said::NotPlayed, failure(&cause)));
             }
         }
         None
@@ -87,7 +87,7 @@ impl State {
             Order::Silence => self.player.heard = None,
             Order::Heard(number, event) => {
                 if let Some(notice) = self.player.happened(number, event) {
-                    self.view.notice = Some(notice);
+                    self.tell(notice);
                 }
             }
         }

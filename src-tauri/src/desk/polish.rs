@@ -8,8 +8,8 @@ use amanuensis_polish::{KeyKeeper, Polisher, Wanted};
 use amanuensis_settings::PostProcessing;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Message, State, sentence};
-use crate::wire::{Notice, Said, Update};
+use super::{Message, State, failure};
+use crate::wire::{Failure, Notice, Said, Update};
 
 /// A dictation, and what became of it.
 pub struct Polished {
@@ -17,7 +17,7 @@ pub struct Polished {
     heard: String,
     by: Transcribed,
     /// The text as the model would have it, none if nobody was asked; or why it stays as it was.
-    result: Result<Option<String>, String>,
+    result: Result<Option<String>, Failure>,
 }
 
 /// A dictation whose turn comes.
@@ -58,11 +58,11 @@ fn work_off(jobs: &Receiver<Job>, inbox: &Sender<Message>) {
 }
 
 /// Asks the model. The space that dictations end with is none of its business.
-fn ask(wanted: Wanted, keeper: &KeyKeeper, heard: &str) -> Result<String, String> {
-    let key = keeper.find().map_err(|cause| sentence(&cause))?;
-    let polisher = Polisher::new(wanted, key).map_err(|cause| sentence(&cause))?;
+fn ask(wanted: Wanted, keeper: &KeyKeeper, heard: &str) -> Result<String, Failure> {
+    let key = keeper.find().map_err(|cause| failure(&cause))?;
+    let polisher = Polisher::new(wanted, key).map_err(|cause| failure(&cause))?;
     let text = heard.trim_end();
-    let polished = polisher.polish(text).map_err(|cause| sentence(&cause))?;
+    let polished = polisher.polish(text).map_err(|cause| failure(&cause))?;
     Ok(polished + &heard[text.len()..])
 }
 
@@ -95,7 +95,7 @@ impl State {
             Ok(_) => self.over(take, Outcome::Text(heard), by),
             Err(why) => {
                 self.over(take, Outcome::Text(heard), by);
-                self.view.notice = Some(Notice::error(Said::NotPolished, why));
+                self.tell(Notice::error(Said::NotPolished, why));
             }
         }
     }
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::desk::models::tests::state;
-    use crate::wire::Take;
+    use crate::wire::{Fault, Take};
 
     /// A language model that answers each question like this.
     fn model(listener: TcpListener, status: &'static str, body: &'static str) {
@@ -175,7 +175,7 @@ mod tests {
         state.polished(first);
         assert_eq!((state.takes[0].text.as_str(), state.view.writing), ("Hello, Bob.", 0));
         assert_eq!(polished(&messages).result, Ok(None));
-        assert_eq!(state.view.notice, None);
+        assert_eq!(state.view.notices, []);
     }
 
     #[test]
@@ -186,9 +186,10 @@ mod tests {
         let first = polished(&messages);
         state.polished(first);
         assert_eq!((state.takes[0].text.as_str(), state.view.writing), ("hello bob", 0));
-        let notice = state.view.notice.expect("it is told");
-        assert_eq!(notice.said, Said::NotPolished);
-        assert!(notice.detail.is_some_and(|detail| detail.contains("status 500: oops")));
+        let [Notice { said: Said::NotPolished, why: Some(why), .. }] = &state.view.notices[..] else {
+            panic!("it is told");
+        };
+        assert!(why.fault == Fault::NotServed && why.detail.contains("status 500: oops"), "{why:?}");
     }
 
     #[test]

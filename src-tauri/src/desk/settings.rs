@@ -17,8 +17,8 @@ use amanuensis_whisper::languages::LANGUAGES;
 
 use super::key::Safe;
 use super::models::Models;
-use super::{Loaded, Message, State, autostart, report, sentence};
-use crate::wire::{Api, Choices, Model, Notice, Phase, Said, Update};
+use super::{Loaded, Message, State, autostart, failure, report};
+use crate::wire::{Api, Choices, Failure, Model, Notice, Phase, Said, Update};
 
 /// How long other programs' requests may go on after the server was switched off.
 const GRACE: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ enum Serving {
     /// A thread ends one, starts one, or both.
     Changing,
     On(Wanted, Server),
-    Failed(Wanted, String),
+    Failed(Wanted, Failure),
 }
 
 /// A server as the settings want it.
@@ -69,13 +69,13 @@ pub struct Wanted {
 }
 
 /// What became of a server: none was wanted, or it runs, or why not.
-pub type Served = Option<(Wanted, Result<Server, String>)>;
+pub type Served = Option<(Wanted, Result<Server, Failure>)>;
 
 impl Chosen {
     /// The settings in the file, and a notice if it could not be used.
     pub fn open(store: Store) -> (Self, Option<Notice>) {
         let opened = store.open(SystemTime::now());
-        let notice = opened.discarded.map(|discarded| Notice::error(Said::SettingsDiscarded, sentence(&discarded)));
+        let notice = opened.discarded.map(|discarded| Notice::error(Said::SettingsDiscarded, failure(&discarded)));
         (Self { store, settings: opened.settings, opening: None, serving: Serving::Off }, notice)
     }
 
@@ -91,7 +91,7 @@ impl Chosen {
             Serving::Off => Api::Off,
             Serving::Changing => Api::Changing,
             Serving::On(_, server) => Api::On { address: format!("http://{}/v1", server.address()) },
-            Serving::Failed(_, message) => Api::Failed { message: message.clone() },
+            Serving::Failed(_, why) => Api::Failed { why: why.clone() },
         };
         let choices = Box::new(Choices {
             settings: self.settings.clone(),
@@ -152,13 +152,14 @@ impl State {
             }
             Order::Import(path) => match file::import(&path) {
                 Ok(settings) => self.change(settings),
-                Err(cause) => self.view.notice = Some(Notice::error(Said::SettingsNotImported, sentence(&cause))),
+                Err(cause) => self.tell(Notice::error(Said::SettingsNotImported, failure(&cause))),
             },
             Order::Export(path) => {
-                self.view.notice = Some(match file::export(&self.chosen.settings, &path) {
+                let notice = match file::export(&self.chosen.settings, &path) {
                     Ok(()) => Notice::info(Said::SettingsExported { path: plain_name(path.as_os_str()) }),
-                    Err(cause) => Notice::error(Said::SettingsNotExported, sentence(&cause)),
-                });
+                    Err(cause) => Notice::error(Said::SettingsNotExported, failure(&cause)),
+                };
+                self.tell(notice);
             }
             Order::WatchFolder(folder) => {
                 let mut settings = self.chosen.settings.clone();
@@ -168,7 +169,7 @@ impl State {
             Order::Key(key) => self.keep_key(key),
             Order::CopyToken => match token() {
                 Ok(token) => _ = self.copy(token.reveal().to_owned()),
-                Err(why) => self.view.notice = Some(Notice::error(Said::NoToken, why)),
+                Err(why) => self.tell(Notice::error(Said::NoToken, why)),
             },
         }
     }
@@ -179,7 +180,7 @@ impl State {
             match self.chosen.store.save(&settings) {
                 Ok(()) => self.adopt(settings),
                 Err(cause) => {
-                    self.view.notice = Some(Notice::error(Said::SettingsRefused, sentence(&cause)));
+                    self.tell(Notice::error(Said::SettingsRefused, failure(&cause)));
                     // What cannot be kept holds all the same; what is not possible does not.
                     if matches!(cause, file::SettingsError::Write { .. }) {
                         self.adopt(settings);
@@ -230,7 +231,7 @@ impl State {
     /// Lets the app start with the session, or no longer.
     pub(super) fn set_autostart(&mut self, on: bool) {
         if let Err(cause) = autostart::set(on) {
-            self.view.notice = Some(Notice::error(Said::NoAutostart, sentence(&cause)));
+            self.tell(Notice::error(Said::NoAutostart, failure(&cause)));
         }
     }
 
@@ -251,22 +252,22 @@ impl State {
     }
 
     /// Takes the model that was read, or says why there is none.
-    pub(super) fn loaded(&mut self, result: Result<Loaded, String>) {
+    pub(super) fn loaded(&mut self, result: Result<Loaded, Failure>) {
         let opened = self.chosen.opening.take();
         match result {
             Ok(loaded) => self.use_model(loaded),
             // The one before goes on.
-            Err(message) if self.engine.is_some() => {
-                self.view.notice = Some(Notice::error(Said::NoModel, message));
+            Err(why) if self.engine.is_some() => {
+                self.tell(Notice::error(Said::NoModel, why));
                 if let (Some(opened), Model::Ready { name, .. }) = (&opened, &self.view.model) {
                     self.chosen.take_back(opened, name);
                 }
             }
-            Err(message) => {
+            Err(why) => {
                 // It may have rested, and then waits for an engine that will not come.
                 self.session = None;
                 (self.view.phase, self.view.writing) = (Phase::Idle, 0);
-                self.view.model = Model::Failed { message };
+                self.view.model = Model::Failed { why };
                 self.start_when_ready = false;
             }
         }
@@ -316,7 +317,7 @@ impl State {
                 }
                 Serving::On(wanted, server)
             }
-            Some((wanted, Err(message))) => Serving::Failed(wanted, message),
+            Some((wanted, Err(why))) => Serving::Failed(wanted, why),
         };
         self.serve();
         self.tell_of_settings();
@@ -409,19 +410,19 @@ fn text_rules(settings: &Settings) -> TextRules {
     }
 }
 
-fn token() -> Result<Token, String> {
-    let file = token_file().map_err(|cause| sentence(&cause))?;
-    Token::load_or_create(&file).map_err(|cause| sentence(&cause))
+fn token() -> Result<Token, Failure> {
+    let file = token_file().map_err(|cause| failure(&cause))?;
+    Token::load_or_create(&file).map_err(|cause| failure(&cause))
 }
 
-fn start(engine: Engine, wanted: Wanted) -> Result<Server, String> {
+fn start(engine: Engine, wanted: Wanted) -> Result<Server, Failure> {
     let access = if wanted.without_token { Access::Open } else { Access::Token(token()?) };
     let settings = amanuensis_server::Settings {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.port)),
         limits: Limits { grace: GRACE, ..Limits::default() },
         ..amanuensis_server::Settings::local(access)
     };
-    Server::start(engine, settings).map_err(|cause| sentence(&cause))
+    Server::start(engine, settings).map_err(|cause| failure(&cause))
 }
 
 #[cfg(test)]

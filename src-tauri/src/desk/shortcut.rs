@@ -5,7 +5,7 @@ use amanuensis_settings::ShortcutMode;
 use amanuensis_shortcut::{Edge, Keys, Shortcut, ShortcutError, Source};
 use crossbeam_channel::Sender;
 
-use super::{Message, State, report, sentence};
+use super::{Message, State, failure, report};
 use crate::wire::{Notice, Said};
 
 impl State {
@@ -30,7 +30,7 @@ impl State {
                 None
             }
             Err(cause) => {
-                self.view.notice = Some(Notice::error(Said::NoShortcut, sentence(&cause)));
+                self.tell(Notice::error(Said::NoShortcut, failure(&cause)));
                 None
             }
         };

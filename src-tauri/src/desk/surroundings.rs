@@ -45,7 +45,7 @@ impl State {
         for file in &self.view.files {
             let end = match &file.state {
                 FileState::Done => self.words().file_done.to_owned(),
-                FileState::Failed { message } => format!("{}: {message}", self.words().file_failed),
+                FileState::Failed { why } => format!("{}: {}", self.words().file_failed, why.detail),
                 FileState::Cancelled => String::new(),
                 FileState::Waiting | FileState::Running { .. } => {
                     self.surroundings.running.insert(file.id);

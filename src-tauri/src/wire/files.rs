@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Failure;
+
 /// A recording in the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -47,8 +49,8 @@ pub enum FileState {
     Cancelled,
     /// It could not be transcribed.
     Failed {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
 }
 

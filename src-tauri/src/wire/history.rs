@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Failure;
+
 /// What was dictated and transcribed, as far as it is looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -16,7 +18,7 @@ pub struct History {
     /// How many were deleted just now, and can be put back.
     pub deleted: u32,
     /// Why there is no history, or only until the app is closed.
-    pub fault: Option<String>,
+    pub fault: Option<Failure>,
 }
 
 /// A dictation or a file.
@@ -67,8 +69,8 @@ pub enum EntryState {
     Done,
     /// It could not be transcribed, at least not as a whole.
     Failed {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
     /// It broke off, and nobody has asked for its text yet.
     Interrupted,

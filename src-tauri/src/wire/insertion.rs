@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Failure;
+
 /// Which ways work here, as far as it was tested since the app was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -22,6 +24,6 @@ pub struct InsertionTest {
 pub struct TestedWay {
     /// Its word in the settings.
     pub way: String,
-    /// Why it is not to be relied on, and what to do; none if the text arrived whole.
-    pub failure: Option<String>,
+    /// Why it is not to be relied on; none if the text arrived whole.
+    pub failure: Option<Failure>,
 }

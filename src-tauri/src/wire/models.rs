@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Failure;
+
 /// All models, and what is being done about them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -11,8 +13,8 @@ pub struct Models {
     pub folder: String,
     /// Installed ones first, the newest at the top, then those that can be downloaded, the small ones first.
     pub list: Vec<ShelfModel>,
-    /// What went wrong with adding or deleting one, with a next step.
-    pub failure: Option<String>,
+    /// What went wrong with adding or deleting one.
+    pub failure: Option<Failure>,
 }
 
 /// A model that is here or can be had.
@@ -57,7 +59,7 @@ pub enum ShelfState {
         /// Share that is here, 0 to 1.
         done: f32,
         /// Why it was not downloaded to its end, if not because somebody paused it.
-        failure: Option<String>,
+        failure: Option<Failure>,
     },
     /// It is here.
     Installed {
@@ -66,8 +68,8 @@ pub enum ShelfState {
     },
     /// It is here and cannot be used.
     Broken {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
         /// It can be deleted: it is the user's.
         deletable: bool,
     },

@@ -2,17 +2,21 @@
 
 use serde::Serialize;
 
+use super::Failure;
+
 /// Something the user should know.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
+    /// Its number, by which it is dismissed.
+    pub id: u32,
     /// How it is shown and read out.
     pub tone: Tone,
     /// What it is.
     pub said: Said,
-    /// What a library or the system had to say about it, in English: a sentence, with a next step where there is one.
-    pub detail: Option<String>,
+    /// Why, where there is more to say.
+    pub why: Option<Failure>,
 }
 
 /// Whether something went wrong.
@@ -131,19 +135,45 @@ pub enum Said {
     SoundGone,
 }
 
+/// So many notices are shown at a time.
+const MOST: usize = 3;
+
 impl Notice {
+    /// Puts a notice before those that are shown, in the place of one that says the same. The oldest of too many goes.
+    pub fn join(self, shown: &mut Vec<Self>) {
+        shown.retain(|other| (&other.said, &other.why) != (&self.said, &self.why));
+        let id = 1 + shown.iter().map(|other| other.id).max().unwrap_or_default();
+        shown.insert(0, Self { id, ..self });
+        shown.truncate(MOST);
+    }
+
     /// All is well.
     pub fn info(said: Said) -> Self {
-        Self { tone: Tone::Info, said, detail: None }
+        Self { id: 0, tone: Tone::Info, said, why: None }
     }
 
     /// Something went wrong, and this is why.
-    pub fn error(said: Said, detail: impl Into<String>) -> Self {
-        Self { tone: Tone::Error, said, detail: Some(detail.into()) }
+    pub fn error(said: Said, why: Failure) -> Self {
+        Self { id: 0, tone: Tone::Error, said, why: Some(why) }
     }
 
     /// Something went wrong of which there is no more to say.
     pub fn warning(said: Said) -> Self {
-        Self { tone: Tone::Error, said, detail: None }
+        Self { id: 0, tone: Tone::Error, said, why: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Notice, Said};
+
+    #[test]
+    fn notices_stack_and_the_same_one_comes_once() {
+        let mut shown = Vec::new();
+        for said in [Said::NoSpeech, Said::NotCopied, Said::NoSpeech, Said::NotSaved, Said::SoundGone] {
+            Notice::warning(said).join(&mut shown);
+        }
+        let told: Vec<_> = shown.iter().map(|notice| (notice.id, &notice.said)).collect();
+        assert_eq!(told, [(5, &Said::SoundGone), (4, &Said::NotSaved), (3, &Said::NoSpeech)]);
     }
 }

@@ -3,6 +3,8 @@
 use amanuensis_settings::Settings;
 use serde::Serialize;
 
+use super::Failure;
+
 /// Everything the page knows of settings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -43,8 +45,8 @@ pub enum KeyState {
     Environment,
     /// It cannot be used.
     Unusable {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
 }
 
@@ -64,7 +66,7 @@ pub enum Api {
     },
     /// It cannot be started.
     Failed {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
 }

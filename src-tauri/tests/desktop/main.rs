@@ -21,6 +21,7 @@ mod wayland;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use amanuensis_settings::{Language, Settings};
 use amanuensis_test_support::{found, heard, speak, wav};
 use fantoccini::Locator;
 use fantoccini::key::Key;
@@ -47,6 +48,13 @@ fn is_written(text: &str) -> bool {
 fn drive(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be made").block_on(test);
+}
+
+/// Settings with which the page speaks German.
+fn in_german() -> Settings {
+    let mut settings = Settings::default();
+    settings.interface.language = Language::De;
+    settings
 }
 
 /// Whether the demo model can be used; prints why the test is skipped where it cannot.
@@ -178,7 +186,7 @@ fn a_microphone_that_goes_away_costs_nothing_that_was_said() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_why() {
+fn a_file_that_cannot_be_read_says_why_in_the_language_of_the_page() {
     drive(async {
         if !has_model() || !found("ffmpeg") {
             return;
@@ -196,19 +204,26 @@ fn a_file_that_cannot_be_read_says_why() {
             .arg(&silent_film);
         assert!(ffmpeg.stdin(Stdio::null()).status().expect("ffmpeg starts").success());
         let wav = wav(8000, &[0; 8000]);
-        let bad: [(PathBuf, &str); 5] = [
-            (folder.path().join("missing.wav"), "No such file"),
-            (write("empty.wav", b""), "is empty"),
-            (write("letter.mp3", b"Dear Sir or Madam, this is not a recording."), "is not a recording"),
-            (write("truncated.wav", &wav[..30]), "truncated.wav"),
-            (silent_film, "no sound track"),
+        let bad: [(PathBuf, &str, &str); 5] = [
+            (folder.path().join("missing.wav"), "Die Datei ist nicht da.", "No such file"),
+            (write("empty.wav", b""), "Die Datei ist leer.", "is empty"),
+            (
+                write("letter.mp3", b"Dear Sir or Madam, this is not a recording."),
+                "keine Aufnahme",
+                "is not a recording",
+            ),
+            (write("truncated.wav", &wav[..30]), "keine Aufnahme", "truncated.wav"),
+            (silent_film, "keinen Ton", "no sound track"),
         ];
-        let names: Vec<String> = bad.iter().map(|(path, _)| path.display().to_string()).collect();
+        let names: Vec<String> = bad.iter().map(|(path, ..)| path.display().to_string()).collect();
         let arguments = names.iter().map(String::as_str).collect();
-        let Some(stage) = Stage::open(Setting { arguments, ..Setting::default() }).await else { return };
-        for (path, reason) in &bad {
+        let Some(stage) = Stage::open(Setting { arguments, settings: in_german(), ..Setting::default() }).await else {
+            return;
+        };
+        for (path, said, detail) in &bad {
             let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-            stage.wait_for(&format!("{FILE} {ALERT}"), |text| text.contains(name) && text.contains(reason)).await;
+            let fits = |text: &str| text.contains(said) && text.contains(name) && text.contains(detail);
+            stage.wait_for(&format!("{FILE} {ALERT}"), fits).await;
         }
         stage.shoot("bad-files").await;
         stage.close().await;
@@ -216,17 +231,19 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
-fn a_model_that_cannot_be_read_is_named_with_its_fault() {
+fn a_model_that_cannot_be_read_is_named_with_its_fault_in_the_language_of_the_page() {
     drive(async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let model = folder.path().join("ggml-broken.bin");
         std::fs::write(&model, b"this is no model").expect("a file can be written");
         let environment = vec![("AMANUENSIS_DEMO_MODEL", model.display().to_string())];
-        let Some(stage) = Stage::open(Setting { environment, ..Setting::default() }).await else { return };
-        stage
-            .wait_for(TRANSCRIPT, |text| text.contains("No model to work with") && text.contains("ggml-broken.bin"))
-            .await;
-        let button = stage.button("Start dictating").await;
+        let Some(stage) = Stage::open(Setting { environment, settings: in_german(), ..Setting::default() }).await
+        else {
+            return;
+        };
+        let fits = |text: &str| text.contains("Das ist kein Whisper-Modell.") && text.contains("ggml-broken.bin");
+        stage.wait_for("main", fits).await;
+        let button = stage.button("Diktat beginnen").await;
         assert!(!button.is_enabled().await.expect("a button"), "there is nothing to dictate to");
         stage.shoot("bad-model").await;
         stage.close().await;

@@ -81,6 +81,7 @@ fn an_entry_is_there_from_its_beginning_and_knows_all_in_the_end() {
         text: "Ask not.".into(),
         raw: Some("ask not".into()),
         failure: None,
+        fault: None,
         model: Some("base.en".into()),
         device: Some("CPU".into()),
         language: Some("en".into()),
@@ -133,7 +134,13 @@ fn a_file_is_read_where_it_lies_and_never_deleted() {
 fn a_history_of_the_first_version_gains_what_is_new() {
     let bench = Bench::new();
     bench.done(1, "before");
-    bench.history.connection().execute_batch("ALTER TABLE entries DROP COLUMN raw; PRAGMA user_version = 1").unwrap();
+    bench
+        .history
+        .connection()
+        .execute_batch(
+            "ALTER TABLE entries DROP COLUMN raw; ALTER TABLE entries DROP COLUMN fault; PRAGMA user_version = 1",
+        )
+        .unwrap();
     let (bench, damage) = bench.reopen();
     assert_eq!((damage, bench.texts("before")), (None, vec!["before".to_owned()]));
     assert_eq!(bench.history.page("", 0, 1).unwrap().entries[0].transcribed.raw, None);

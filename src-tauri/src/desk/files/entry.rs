@@ -9,9 +9,9 @@ use amanuensis_history::Transcribed;
 use amanuensis_whisper::Segment;
 
 use super::FileId;
-use crate::desk::history::FileDone;
-use crate::desk::{joined, millis, sentence};
-use crate::wire::{File, FileState, Spoken, SpokenWord};
+use crate::desk::history::{FileDone, broken_off};
+use crate::desk::{failure, joined, millis};
+use crate::wire::{Failure, File, FileState, Spoken, SpokenWord};
 
 /// Letters of the text that the list shows.
 const PREVIEW: usize = 160;
@@ -125,9 +125,9 @@ impl Entry {
     }
 
     /// It cannot be transcribed.
-    pub fn fail(&mut self, cause: &dyn std::fmt::Display) {
+    pub fn fail(&mut self, why: Failure) {
         // A name in the sentence may hold anything.
-        self.state = FileState::Failed { message: plain_name(sentence(cause).as_ref()) };
+        self.state = FileState::Failed { why: Failure { detail: plain_name(why.detail.as_ref()), ..why } };
     }
 
     /// It is over.
@@ -140,23 +140,25 @@ impl Entry {
                 self.state = FileState::Done;
             }
             Err(RequestError::Cancelled) => self.state = FileState::Cancelled,
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(failure(&error)),
         }
     }
 
     /// What the history is told when it is over; nothing, if somebody has cancelled it or it has never begun.
     pub fn for_history(&self) -> Option<FileDone> {
-        let failure = match &self.state {
+        let why = match &self.state {
             FileState::Done => None,
-            FileState::Failed { message } => Some(message.clone()),
+            FileState::Failed { why } => Some(why.clone()),
             FileState::Waiting | FileState::Running { .. } | FileState::Cancelled => return None,
         };
         let language = self.done.as_ref().map(|done| done.transcript.language.clone());
+        let by = Transcribed { text: self.text(), language, ..self.by.clone() };
         Some(FileDone {
+            file: self.id,
             path: self.path.clone(),
             started: self.began?.1,
             length: self.duration.unwrap_or_default(),
-            transcribed: Transcribed { text: self.text(), failure, language, ..self.by.clone() },
+            transcribed: why.map_or(by.clone(), |why| broken_off(why, by)),
         })
     }
 
@@ -164,7 +166,7 @@ impl Entry {
     pub fn render(&self, format: Format) -> Vec<u8> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let outcome = self.done.as_ref().ok_or(match &self.state {
-            FileState::Failed { message } => message.as_str(),
+            FileState::Failed { why } => why.detail.as_str(),
             _ => "The transcription was not finished.",
         });
         // What was edited away is not there.

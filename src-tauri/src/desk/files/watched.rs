@@ -7,7 +7,7 @@ use amanuensis_folders::{Watch, WatchError, WatchEvent, memories};
 use amanuensis_settings::FileFormat;
 
 use super::{Ask, Effect, FileId, Files};
-use crate::desk::{Message, report, sentence};
+use crate::desk::{Message, failure, report};
 use crate::wire::{FileState, Notice, Said};
 
 /// What is watched.
@@ -107,14 +107,14 @@ impl Files {
         }
         match result {
             Ok(document) => self.entry(id)?.saved = document.file_name().map(plain_name),
-            Err(cause) => return Some(Effect::Tell(Notice::error(Said::NotSaved, sentence(&cause)))),
+            Err(cause) => return Some(Effect::Tell(Notice::error(Said::NotSaved, failure(&cause)))),
         }
         None
     }
 }
 
 fn not_watched(cause: &WatchError) -> Effect {
-    Effect::Tell(Notice::error(Said::NotWatched, sentence(cause)))
+    Effect::Tell(Notice::error(Said::NotWatched, failure(cause)))
 }
 
 fn format_of(format: FileFormat) -> Format {
@@ -137,6 +137,7 @@ mod tests {
     use crossbeam_channel::Receiver;
 
     use super::*;
+    use crate::wire::Fault;
 
     fn next(messages: &Receiver<Message>, files: &mut Files) -> Option<Effect> {
         let Ok(Message::Files(ask)) = messages.recv_timeout(Duration::from_secs(30)) else { panic!("a message") };
@@ -184,7 +185,7 @@ mod tests {
         let mut files = Files::new(inbox, &missing("/nowhere"));
         let Some(Effect::Tell(notice)) = next(&messages, &mut files) else { panic!("it is told") };
         assert_eq!(notice.said, Said::NotWatched);
-        assert!(notice.detail.is_some_and(|detail| detail.contains("/nowhere")));
+        assert!(notice.why.is_some_and(|why| why.fault == Fault::FolderUnseen && why.detail.contains("/nowhere")));
         files.adopt(&missing("/nowhere/else"));
         files.adopt(&amanuensis_settings::Files::default());
         assert!(next(&messages, &mut files).is_none());

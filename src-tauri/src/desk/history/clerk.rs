@@ -1,6 +1,6 @@
 //! The thread of the history: it owns the database, and does one thing after the other.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,9 +13,10 @@ use amanuensis_journal::{Folder, Found, Orphan, Report};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::calendar::Calendar;
-use super::{Again, Ask, FileDone, Look, News, Order, Takes};
-use crate::desk::sentence;
-use crate::wire::{self, EntryState, Notice, Said};
+use super::{Again, Ask, FileDone, Look, News, Order, Takes, broken_off};
+use crate::desk::files::FileId;
+use crate::desk::{failure, said};
+use crate::wire::{self, EntryState, Failure, Fault, Notice, Said};
 
 /// What was deleted can be put back for so long.
 const UNDO: Duration = Duration::from_secs(30);
@@ -52,13 +53,15 @@ pub struct Take {
 pub struct Clerk {
     /// None where there is not even one in memory.
     history: Option<History>,
-    fault: Option<String>,
+    fault: Option<Failure>,
     journals: Folder,
     calendar: Calendar,
     rules: Rules,
     takes: Takes,
     /// The entries of takes that are in the history as a whole, the newest last.
     settled: VecDeque<(TakeId, EntryId)>,
+    /// The entries of the window's files.
+    files: HashMap<FileId, EntryId>,
     look: Option<Look>,
     /// How many entries can be put back, and until when.
     deleted: Option<(u64, Instant)>,
@@ -80,7 +83,7 @@ impl Clerk {
                 (Some(history), notice, None)
             }
             Err(cause) => {
-                let fault = sentence(&cause);
+                let fault = failure(&cause);
                 let notice = Notice::error(Said::HistoryNotKept, fault.clone());
                 (History::in_memory(folder).ok(), Some(notice), Some(fault))
             }
@@ -93,6 +96,7 @@ impl Clerk {
             rules,
             takes: Takes::new(),
             settled: VecDeque::new(),
+            files: HashMap::new(),
             look: None,
             deleted: None,
             changed: true,
@@ -131,7 +135,7 @@ impl Clerk {
     fn attempt(&mut self, work: impl FnOnce(&mut Self, &History) -> Result<(), HistoryError>) {
         let Some(history) = self.history.take() else { return };
         if let Err(cause) = work(self, &history) {
-            self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(&cause))));
+            self.tell(News::Notice(Notice::error(Said::HistoryFailed, failure(&cause))));
             self.changed = true;
         }
         self.history = Some(history);
@@ -154,7 +158,7 @@ impl Clerk {
             Order::Journal(_, Report::Warning(warning)) => {
                 let notice = match warning {
                     amanuensis_journal::Warning::Mended => Notice::info(Said::SafeAgain),
-                    _ => Notice::error(Said::NotSafe, sentence(&warning)),
+                    _ => Notice::error(Said::NotSafe, failure(&warning)),
                 };
                 self.tell(News::Notice(notice));
             }
@@ -180,22 +184,19 @@ impl Clerk {
                     history.set_application(id, &application)?;
                 }
             }
-            Order::File(FileDone { path, started, length, transcribed }) => {
-                let entry = NewEntry { kind: Kind::File, started, file: Some(path), journal: None };
-                let id = history.begin(&entry)?;
+            Order::File(FileDone { file, path, started, length, transcribed }) => {
+                // Tried again, it is the same file.
+                let known = self.files.get(&file).copied().map_or(Ok(None), |id| history.entry(id))?;
+                let id = match known {
+                    Some(entry) => entry.id,
+                    None => history.begin(&NewEntry { kind: Kind::File, started, file: Some(path), journal: None })?,
+                };
+                self.files.insert(file, id);
                 history.set_length(id, length)?;
-                history.transcribed(id, &transcribed)?;
+                rewrite(history, id, transcribed)?;
                 self.forget(history)?;
             }
-            Order::Transcribed(id, mut what) => {
-                // A failure does not cost the text that was there.
-                if let (Some(entry), Some(_)) = (history.entry(id)?, &what.failure)
-                    && !entry.transcribed.text.is_empty()
-                {
-                    what = Transcribed { failure: what.failure, ..entry.transcribed };
-                }
-                history.transcribed(id, &what)?;
-            }
+            Order::Transcribed(id, what) => rewrite(history, id, what)?,
             Order::GoBy(rules) => {
                 self.rules = rules;
                 self.forget(history)?;
@@ -218,7 +219,9 @@ impl Clerk {
             Outcome::NoSpeech if saved < SLIP => return history.remove(id),
             Outcome::NoSpeech => by,
             Outcome::Text(text) => Transcribed { text, ..by },
-            Outcome::Failed { reason, text } => Transcribed { text, failure: Some(sentence(&reason)), ..by },
+            Outcome::Failed { reason, text } => {
+                broken_off(said(Fault::EngineFailed, &reason), Transcribed { text, ..by })
+            }
         };
         history.transcribed(id, &what)?;
         self.settled.push_back((take, id));
@@ -312,12 +315,12 @@ impl Clerk {
         }
         for (path, cause) in &unread {
             tracing::warn!(path = %path.display(), %cause, "a journal is not read");
-            self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(cause))));
+            self.tell(News::Notice(Notice::error(Said::HistoryFailed, failure(cause))));
         }
         for orphan in orphans {
             // One that cannot be put away is no reason to leave out the others.
             if let Err(cause) = Self::find_again(history, &orphan) {
-                self.tell(News::Notice(Notice::error(Said::HistoryFailed, sentence(&cause))));
+                self.tell(News::Notice(Notice::error(Said::HistoryFailed, failure(&cause))));
             }
         }
         // The others: of those being recorded nothing reached the disk; those being transcribed again still have what they had.
@@ -327,8 +330,8 @@ impl Clerk {
                 // Its sound may be read another time.
                 (.., Some(journal)) if journal.exists() => {}
                 (_, Some(_), _) => {
-                    let failure = "It was not transcribed to the end. Transcribe it again.".to_owned();
-                    history.transcribed(entry.id, &Transcribed { failure: Some(failure), ..entry.transcribed })?;
+                    let why = Failure { fault: Fault::NotToTheEnd, detail: String::new() };
+                    history.transcribed(entry.id, &broken_off(why, entry.transcribed))?;
                 }
                 (_, None, _) => history.remove(entry.id)?,
             }
@@ -384,6 +387,16 @@ impl Clerk {
     }
 }
 
+/// Puts what came of transcribing an entry into it. A failure does not cost the text that was there.
+fn rewrite(history: &History, id: EntryId, mut what: Transcribed) -> Result<(), HistoryError> {
+    if let (Some(entry), Some(_)) = (history.entry(id)?, &what.failure)
+        && !entry.transcribed.text.is_empty()
+    {
+        what = Transcribed { failure: what.failure, fault: what.fault, ..entry.transcribed };
+    }
+    history.transcribed(id, &what)
+}
+
 fn interrupted_of(entry: &Entry) -> wire::Interrupted {
     wire::Interrupted {
         id: number_of(entry.id),
@@ -393,12 +406,16 @@ fn interrupted_of(entry: &Entry) -> wire::Interrupted {
 }
 
 fn entry_of(entry: Entry) -> wire::Entry {
-    let state = match (entry.state, &entry.transcribed.failure) {
-        (State::Recording, _) => EntryState::Recording,
-        (State::Transcribing, _) => EntryState::Transcribing,
-        (State::Done, _) => EntryState::Done,
-        (State::Failed, message) => EntryState::Failed { message: message.clone().unwrap_or_default() },
-        (State::Recovered, _) => EntryState::Interrupted,
+    let state = match entry.state {
+        State::Recording => EntryState::Recording,
+        State::Transcribing => EntryState::Transcribing,
+        State::Done => EntryState::Done,
+        State::Failed => {
+            // Of what earlier versions wrote nothing else is known.
+            let fault = entry.transcribed.fault.as_deref().and_then(Fault::of_word).unwrap_or(Fault::NotToTheEnd);
+            EntryState::Failed { why: Failure { fault, detail: entry.transcribed.failure.clone().unwrap_or_default() } }
+        }
+        State::Recovered => EntryState::Interrupted,
     };
     wire::Entry {
         id: number_of(entry.id),

@@ -14,6 +14,8 @@ import type { Update } from './wire/Update';
 export type { Choices } from './wire/Choices';
 export { formats, type FilesBackend, type Format } from './files';
 export type { Entry } from './wire/Entry';
+export type { Failure } from './wire/Failure';
+export type { Fault } from './wire/Fault';
 export type { File } from './wire/File';
 export type { FileState } from './wire/FileState';
 export type { FileTranscript } from './wire/FileTranscript';
@@ -73,7 +75,7 @@ export interface Backend {
   /** About recordings in files. */
   readonly files: FilesBackend;
   copy(text: string): Promise<void>;
-  dismissNotice(): Promise<void>;
+  dismissNotice(id: number): Promise<void>;
   /** All settings, of which some may have changed. */
   changeSettings(settings: Settings): Promise<void>;
   restoreSettings(): Promise<void>;

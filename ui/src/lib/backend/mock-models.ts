@@ -1,3 +1,4 @@
+import type { Failure } from './wire/Failure';
 import type { Models } from './wire/Models';
 import type { ShelfModel } from './wire/ShelfModel';
 import type { ShelfState } from './wire/ShelfState';
@@ -30,7 +31,7 @@ export class MockShelf {
     this.#show({ list: this.#models.list.map((model) => (model.name === name ? { ...model, state } : model)) });
   }
 
-  fail(failure: string | null): void {
+  fail(failure: Failure | null): void {
     this.#show({ failure });
   }
 

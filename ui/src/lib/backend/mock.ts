@@ -3,9 +3,12 @@ import { MockFiles } from './mock-files';
 import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
 import type { Entry } from './wire/Entry';
+import type { Failure } from './wire/Failure';
 import type { Performance } from './wire/Performance';
 import type { Played } from './wire/Played';
+import type { Said } from './wire/Said';
 import type { Settings } from './wire/Settings';
+import type { Tone } from './wire/Tone';
 import type { Update } from './wire/Update';
 import type { View } from './wire/View';
 
@@ -40,7 +43,7 @@ function past(): Entry[] {
     id: 8 - index,
     startedMs: now - (index * 7 + 1) * 3_600_000,
     seconds: 3 + ((index * 17) % 90),
-    state: index === 2 ? { kind: 'failed', message: 'The model was ended in the middle. Write it down again.' } : { kind: 'done' },
+    state: index === 2 ? { kind: 'failed', why: { fault: 'notToTheEnd', detail: '' } } : { kind: 'done' },
     text: index === 2 ? '' : said[index % said.length]!,
     raw: null,
     edited: index === 3,
@@ -79,7 +82,7 @@ export class MockBackend implements Backend {
     microphone: null,
     files: [],
     dropping: false,
-    notice: null,
+    notices: [],
   };
   #choices: Choices = {
     settings: DEFAULTS,
@@ -150,7 +153,7 @@ export class MockBackend implements Backend {
   }
 
   async addModel(_title: string): Promise<void> {
-    this.#shelf.fail('The file letter.bin is not a Whisper model: it does not begin as a ggml file. Choose a ggml .bin file or a Hugging Face folder.');
+    this.#shelf.fail({ fault: 'notAModel', detail: 'Letter.bin is not a Whisper model: it does not begin as a ggml file.' });
   }
 
   async dismissModels(): Promise<void> {
@@ -163,7 +166,7 @@ export class MockBackend implements Backend {
     if (this.#view.phase !== 'idle') return;
     this.#take += 1;
     this.#tick = 0;
-    this.show({ phase: 'recording', notice: null });
+    this.show({ phase: 'recording', notices: [] });
     this.#ticking = setInterval(() => this.#hear(), 100);
   }
 
@@ -172,7 +175,7 @@ export class MockBackend implements Backend {
     const words = SPEECH.slice(0, this.#heard());
     this.#end();
     if (words.length === 0) {
-      this.show({ notice: { tone: 'info', said: { kind: 'noSpeech' }, detail: null } });
+      this.#notify('info', { kind: 'noSpeech' });
       return;
     }
     this.say({ kind: 'text', take: this.#take, text: words.join(' ') });
@@ -182,7 +185,7 @@ export class MockBackend implements Backend {
     if (this.#view.phase === 'idle') return;
     this.#end();
     this.say({ kind: 'forget', take: this.#take });
-    this.show({ notice: { tone: 'info', said: { kind: 'thrownAway' }, detail: null } });
+    this.#notify('info', { kind: 'thrownAway' });
   }
 
   async chooseMicrophone(id: string | null): Promise<void> {
@@ -279,13 +282,13 @@ export class MockBackend implements Backend {
     this.say({ kind: 'history', history });
   }
 
-  async dismissNotice(): Promise<void> {
-    this.show({ notice: null });
+  async dismissNotice(id: number): Promise<void> {
+    this.show({ notices: this.#view.notices.filter((notice) => notice.id !== id) });
   }
 
   async changeSettings(settings: Settings): Promise<void> {
     if (settings.server.port < 1024 || settings.server.port > 65535) {
-      this.show({ notice: { tone: 'error', said: { kind: 'settingsRefused' }, detail: 'The setting server.port has to be a number from 1024 to 65535; change it and try again.' } });
+      this.#notify('error', { kind: 'settingsRefused' }, { fault: 'outOfBounds', detail: 'The setting server.port has to be a number from 1024 to 65535.' });
       this.#choose({});
       return;
     }
@@ -317,7 +320,7 @@ export class MockBackend implements Backend {
   }
 
   async exportSettings(_title: string): Promise<void> {
-    this.show({ notice: { tone: 'info', said: { kind: 'settingsExported', path: '/home/you/amanuensis-settings.json' }, detail: null } });
+    this.#notify('info', { kind: 'settingsExported', path: '/home/you/amanuensis-settings.json' });
   }
 
   async copyToken(): Promise<void> {
@@ -326,13 +329,18 @@ export class MockBackend implements Backend {
 
   async testInsertion(): Promise<void> {
     this.say({ kind: 'insertion', test: { desktop: 'x11', running: true, ways: [] } });
-    const failure = 'It needs a session on Wayland, which this desktop does not have.';
+    const failure: Failure = { fault: 'notOnThisDesktop', detail: 'It needs a session on Wayland, which this desktop does not have.' };
     const ways = [
       { way: 'virtual-keyboard', failure },
       { way: 'xtest', failure: null },
       { way: 'paste', failure: null },
     ];
     setTimeout(() => this.say({ kind: 'insertion', test: { desktop: 'x11', running: false, ways } }), 1000);
+  }
+
+  #notify(tone: Tone, said: Said, why: Failure | null = null): void {
+    const id = 1 + Math.max(0, ...this.#view.notices.map((notice) => notice.id));
+    this.show({ notices: [{ id, tone, said, why }, ...this.#view.notices].slice(0, 3) });
   }
 
   #choose(change: Partial<Choices>): void {

@@ -63,8 +63,8 @@ export class TauriBackend implements Backend {
   copy(text: string): Promise<void> {
     return invoke('copy', { text });
   }
-  dismissNotice(): Promise<void> {
-    return invoke('dismiss_notice');
+  dismissNotice(id: number): Promise<void> {
+    return invoke('dismiss_notice', { id });
   }
   changeSettings(settings: Settings): Promise<void> {
     return invoke('change_settings', { settings });

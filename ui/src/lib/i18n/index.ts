@@ -4,6 +4,7 @@ import { language } from './language.svelte';
 import { about } from './words/about';
 import { app } from './words/app';
 import { dictate } from './words/dictate';
+import { faults } from './words/faults';
 import { files } from './words/files';
 import { guide } from './words/guide';
 import { history } from './words/history';
@@ -19,7 +20,7 @@ export { language, languages, type Language } from './language.svelte';
 export { worded } from './words/notices';
 export { brief, celsius, clock, day, languageNames, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
 
-const parts = { about, app, dictate, files, guide, history, insertion, models, notices, overlay, performance, polish, settings };
+const parts = { about, app, dictate, faults, files, guide, history, insertion, models, notices, overlay, performance, polish, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

@@ -42,6 +42,6 @@ files: Array<File>,
  */
 dropping: boolean, 
 /**
- * What the user should know.
+ * What the user should know, the newest first.
  */
-notice: Notice | null, };
+notices: Array<Notice>, };
