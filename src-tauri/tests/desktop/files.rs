@@ -3,15 +3,18 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use amanuensis_golden::{NumberType, Recipe, write_ggml};
 use amanuensis_settings::{FileFormat, Settings};
 use amanuensis_test_support::{found, heard, speak};
+use amanuensis_whisper::Dtype;
 use fantoccini::Locator;
 use fantoccini::key::Key;
 
 use crate::drag;
-use crate::stage::{Setting, Stage};
+use crate::history::opened;
+use crate::stage::{SHOW, Setting, Stage};
 use crate::{ALERT, FILE, SAID, UNDERSTOOD, drive, has_model, is_written};
 
 const TRANSCRIPT: &str = "[aria-label='Transcript of talk.wav']";
@@ -93,6 +96,57 @@ fn what_is_put_into_the_watched_folder_is_written_out_beside_it() {
         let document = std::fs::read_to_string(folder.path().join("talk.md")).expect("it is there");
         assert!(document.starts_with("# talk.wav") && heard(SAID, &document) >= UNDERSTOOD, "{document}");
         stage.shoot("files-watched").await;
+        stage.close().await;
+    });
+}
+
+/// Chooses a value of the transcript's list of this name, once nothing is written any more.
+async fn choose(stage: &Stage, list: &str, value: &str) {
+    let selector = format!("select[aria-label='{list}']:enabled");
+    let select = stage.page.wait().at_most(SHOW).for_element(Locator::Css(&selector)).await.expect("a list");
+    select.select_by_value(value).await.expect("the value can be chosen");
+}
+
+#[test]
+fn a_file_is_written_out_by_another_model_than_the_main_one_and_in_a_language_of_its_own() {
+    drive(async {
+        let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.ready().await;
+        // It writes nonsense, but knows many languages.
+        let models = stage.folder.path().join("data/amanuensis/models");
+        std::fs::create_dir_all(&models).expect("a folder can be made");
+        let other = models.join("ggml-other.bin");
+        write_ggml(&other, &Recipe::small_multilingual(), NumberType::Of(Dtype::F16)).expect("a model can be written");
+        stage.press_text("Models").await;
+        stage.wait_for("[aria-label=Models] li", |text| text.contains("other") && text.contains("languages")).await;
+
+        let talk = stage.folder.path().join("talk.wav");
+        std::fs::copy(&voice, &talk).expect("a copy");
+        drag::drop_files(stage.display(), "Amanuensis", &[&talk]);
+        stage.wait_for(&format!("{FILE} .text"), |text| heard(SAID, text) >= UNDERSTOOD).await;
+        stage.press("Show the transcript of talk.wav").await;
+        choose(&stage, "Model", "other").await;
+        stage.wait_for(&format!("{TRANSCRIPT} p"), |text| is_written(text) && heard(SAID, text) < 0.5).await;
+        choose(&stage, "Language", "de").await;
+        stage.shoot("files-other-model").await;
+        // Whatever it is transcribed with, it is one entry of the history.
+        let until = Instant::now() + SHOW;
+        loop {
+            let entries = opened(&stage).page("", 0, 10).expect("the history can be read").entries;
+            let [talk] = &entries[..] else { panic!("it is one file: {entries:?}") };
+            let by = &talk.transcribed;
+            if (by.model.as_deref(), by.language.as_deref()) == (Some("other"), Some("de")) {
+                break;
+            }
+            assert!(Instant::now() < until, "it was written by {by:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        stage.press_text("History").await;
+        let entry = "[aria-label=History] li";
+        stage.wait_for(entry, |text| text.contains("talk.wav") && text.contains(" other ")).await;
+        let footer = "[aria-label='Model and device in use']";
+        stage.wait_for(footer, |text| text.contains("Demo model")).await;
         stage.close().await;
     });
 }

@@ -22,8 +22,8 @@ async fn press(stage: &Stage, beginning: &str) {
     button.expect("the button is there").click().await.expect("the button can be pressed");
 }
 
-/// Opens the history as the app left it, which must have ended.
-fn opened(stage: &Stage) -> History {
+/// Opens the history as the app left it, or has it by now.
+pub fn opened(stage: &Stage) -> History {
     let folder = stage.folder.path().join("data/amanuensis");
     let Opened { history, damage } = History::open(&folder, SystemTime::now()).expect("the history can be opened");
     assert_eq!(damage, None);

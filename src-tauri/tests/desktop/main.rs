@@ -10,6 +10,7 @@ mod insertion;
 mod models;
 mod network;
 mod overlay;
+mod polish;
 mod screen;
 mod settings;
 mod soak;
