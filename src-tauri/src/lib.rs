@@ -109,6 +109,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
         // There is nothing to end where no app is open.
         return Ok(());
     }
+    windows::spare_the_graphics_card();
     // Tauri would do it too, but panic where it fails.
     gtk::init().map_err(|_| RunError::NoDisplay)?;
     let listener = listener.inspect_err(|error| tracing::warn!("key bindings will not work: {error}")).ok();
@@ -125,7 +126,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             for window in &app.config().app.windows {
                 let builder = WebviewWindowBuilder::from_config(app.handle(), window)?.visible(!arguments.background);
                 let window = builder.data_directory(windows::page_folder(app.handle())).build()?;
-                windows::tend(&window)?;
+                windows::revive(&window)?;
             }
             for request in requests {
                 obey(app.handle(), request);

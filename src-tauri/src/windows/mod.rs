@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gtk::glib;
 use tauri::{AppHandle, Manager as _, WebviewWindow};
-use webkit2gtk::{CacheModel, HardwareAccelerationPolicy, SettingsExt as _, WebContextExt as _, WebViewExt as _};
+use webkit2gtk::WebViewExt as _;
 
 /// A page that breaks down again and again must not keep the machine busy.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
@@ -21,25 +21,23 @@ pub fn page_folder(app: &AppHandle) -> PathBuf {
     usual.or_else(|| app.path().runtime_dir().ok().filter(can_be_made)).unwrap_or_else(std::env::temp_dir)
 }
 
-/// Has a window's page drawn without the graphics card, and brought back when the process that draws it breaks down or is killed.
-/// What the page showed it asks for anew.
+/// Has pages drawn without the graphics card, unless the user says otherwise. It must be said before the first one is made: a page that
+/// is told of it later is told of no frame either.
 ///
-/// The page is text and small charts, which the card would draw no sooner; setting up a card for each page takes a second on a slow
-/// one and 100 MB of memory, and with some drivers nothing is drawn at all.
+/// A page is text and small charts, which the card would draw no sooner; setting up a card for each takes a second on a slow one and
+/// 100 MB of memory, and with some drivers nothing is drawn at all.
+pub fn spare_the_graphics_card() {
+    // It fails for names with a `=` only.
+    let _ = glib::setenv("WEBKIT_DISABLE_COMPOSITING_MODE", "1", false);
+}
+
+/// Brings a window's page back when the process that draws it breaks down or is killed. What the page showed it asks for anew.
 ///
 /// # Errors
 /// The window is gone.
-pub fn tend(window: &WebviewWindow) -> Result<(), tauri::Error> {
+pub fn revive(window: &WebviewWindow) -> Result<(), tauri::Error> {
     window.with_webview(|page| {
-        let page = page.inner();
-        if let Some(settings) = page.settings() {
-            settings.set_hardware_acceleration_policy(HardwareAccelerationPolicy::Never);
-        }
-        // Every answer to a page is a resource for WebKit, which would keep it in case it is asked for again.
-        if let Some(context) = page.context() {
-            context.set_cache_model(CacheModel::DocumentViewer);
-        }
-        page.connect_web_process_terminated(|page, reason| {
+        page.inner().connect_web_process_terminated(|page, reason| {
             tracing::warn!(?reason, "the window's page broke down and is brought back");
             let page = page.clone();
             glib::timeout_add_local_once(RELOAD_AFTER, move || page.reload());

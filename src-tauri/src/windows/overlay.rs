@@ -54,7 +54,7 @@ fn make(app: &AppHandle, main: webkit2gtk::WebView) -> Result<(), tauri::Error> 
         .data_directory(super::page_folder(app))
         .with_related_view(main)
         .build()?;
-    super::tend(&window)?;
+    super::revive(&window)?;
     let gtk = window.gtk_window()?;
     gtk.set_accept_focus(false);
     gtk.set_focus_on_map(false);
