@@ -53,8 +53,8 @@ test('it stops and throws away, and says what became of it', async () => {
     await show({ stage: { kind } });
     expect(status()).toBe(said);
   }
-  await show({ stage: { kind: 'failed', message: 'No microphone was found.' } });
-  expect(status()).toBe('No microphone was found.');
+  await show({ stage: { kind: 'failed', why: { fault: 'noMicrophone', detail: 'No microphone was found.' } } });
+  expect(status()).toBe('No microphone can be opened. Plug one in, or choose another one.');
 });
 
 test('hands-free, it says that it listens', async () => {

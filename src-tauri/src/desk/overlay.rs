@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use amanuensis_dictation::{Event, Outcome, TakeId};
 use amanuensis_settings::Settings;
 
-use super::{joined, sentence};
-use crate::wire::{self, OverlayStage};
+use super::{joined, said};
+use crate::wire::{self, Fault, OverlayStage};
 
 /// Where the answer to its page goes, which asked what to show.
 pub type OverlayPage = Box<dyn FnOnce(wire::Overlay) + Send>;
@@ -136,8 +136,11 @@ impl Overlay {
                 self.shown.tentative.clear();
                 (OverlayStage::Cancelled, GLANCE)
             }
-            Outcome::NoMicrophone { reason } | Outcome::Failed { reason, .. } => {
-                (OverlayStage::Failed { message: sentence(reason) }, 2 * READ)
+            Outcome::NoMicrophone { reason } => {
+                (OverlayStage::Failed { why: said(Fault::NoMicrophone, reason) }, 2 * READ)
+            }
+            Outcome::Failed { reason, .. } => {
+                (OverlayStage::Failed { why: said(Fault::EngineFailed, reason) }, 2 * READ)
             }
         };
         self.since = None;

@@ -3,6 +3,8 @@
 use amanuensis_settings::{Language, Theme};
 use serde::Serialize;
 
+use super::Failure;
+
 /// The overlay as a whole: it is small, and sent at most ten times a second while it is shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -54,7 +56,7 @@ pub enum OverlayStage {
     Cancelled,
     /// It could not be written out.
     Failed {
-        /// Why, and what to do.
-        message: String,
+        /// Why.
+        why: Failure,
     },
 }
