@@ -7,6 +7,7 @@ mod files;
 mod hands_free;
 mod history;
 mod insertion;
+mod looks;
 mod models;
 mod network;
 mod overlay;

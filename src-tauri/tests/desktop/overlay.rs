@@ -14,7 +14,7 @@ use x11rb::wrapper::ConnectionExt as _;
 use crate::stage::{Setting, Stage, repository};
 use crate::{SAID, UNDERSTOOD, drive, has_model};
 
-const TITLE: &str = "Amanuensis: dictation";
+pub const TITLE: &str = "Amanuensis: dictation";
 /// How long a window may take to come or go, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -120,7 +120,7 @@ impl Neighbour {
 }
 
 /// Waits for what stands in an element. WebDriver takes words for unseen whose box cuts off what does not fit.
-async fn wait_for_words(stage: &Stage, selector: &str, fits: impl Fn(&str) -> bool) {
+pub async fn wait_for_words(stage: &Stage, selector: &str, fits: impl Fn(&str) -> bool) {
     let script = format!("return document.querySelector('{selector}')?.textContent ?? ''");
     let until = Instant::now() + PATIENCE;
     loop {

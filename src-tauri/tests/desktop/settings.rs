@@ -24,7 +24,8 @@ fn control(name: &str) -> String {
 }
 
 impl Stage {
-    async fn choose(&self, name: &str, value: &str) {
+    /// Chooses a value of the setting of this name.
+    pub async fn choose(&self, name: &str, value: &str) {
         let select = self.page.find(Locator::XPath(&control(name))).await.expect("the control is there");
         // WebKit's driver picks no option of a list that has to be scrolled to.
         let show = "document.evaluate(arguments[0], document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue\
