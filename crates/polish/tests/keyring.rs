@@ -6,15 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use amanuensis_polish::{Key, KeyError, KeyKeeper, Place};
-use amanuensis_test_support::{Program, found, portal};
+use amanuensis_test_support::keyring::{NAME, PATH, keyring};
+use amanuensis_test_support::{Program, portal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::blocking::{Connection, connection::Builder};
 use zbus::zvariant::{DynamicType, ObjectPath, OwnedObjectPath, OwnedValue, Type, Value};
-
-/// The keyring's name on the bus, and where it is there.
-const SECRETS: &str = "org.freedesktop.secrets";
-const PATH: &str = "/org/freedesktop/secrets";
 
 /// A bus with a keyring on it, whose files and whose owner's files are in a folder.
 struct Desktop {
@@ -28,27 +25,14 @@ impl Desktop {
     /// `None` where that cannot be had, which has been printed.
     fn start() -> Option<Self> {
         let (bus, address) = portal::bus()?;
-        if !found("gnome-keyring-daemon") {
-            return None;
-        }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("password"), "secret").expect("a file");
-        let mut desktop = Self { keyring: None, address, folder, _bus: bus };
-        desktop.start_keyring();
-        Some(desktop)
+        let keyring = Some(keyring(&address, folder.path())?);
+        Some(Self { keyring, address, folder, _bus: bus })
     }
 
-    /// Starts the keyring, and unlocks it with the password in its file.
+    /// Starts the keyring again, and unlocks it.
     fn start_keyring(&mut self) {
-        let mut keyring = Command::new("sh");
-        let path = |name: &str| self.folder.path().join(name);
-        keyring.args(["-c", "exec gnome-keyring-daemon --foreground --unlock --components=secrets < $HOME/password"]);
-        keyring.env("HOME", path("")).env("XDG_RUNTIME_DIR", path("")).env("PATH", std::env::var("PATH").unwrap());
-        keyring.env("DBUS_SESSION_BUS_ADDRESS", &self.address);
-        let mut keyring = Program::start(&keyring);
-        // It says so when it listens.
-        keyring.first_line();
-        self.keyring = Some(keyring);
+        self.keyring = keyring(&self.address, self.folder.path());
     }
 
     /// Who keeps the key here, and the file where there is no keyring.
@@ -79,7 +63,7 @@ impl Desktop {
         let label = HashMap::from([("org.freedesktop.Secret.Collection.Label", Value::from("open"))]);
         let nothing = (&session, Vec::<u8>::new(), Vec::<u8>::new(), "text/plain");
         let answer = bus.call_method(
-            Some(SECRETS),
+            Some(NAME),
             PATH,
             Some("org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface"),
             "CreateWithMasterPassword",
@@ -92,7 +76,7 @@ impl Desktop {
 
 /// What the keyring answers to a question that the library does not ask.
 fn call<T: DeserializeOwned + Type>(bus: &Connection, name: &str, about: &(impl Serialize + DynamicType)) -> T {
-    let answer = bus.call_method(Some(SECRETS), PATH, Some("org.freedesktop.Secret.Service"), name, about).unwrap();
+    let answer = bus.call_method(Some(NAME), PATH, Some("org.freedesktop.Secret.Service"), name, about).unwrap();
     answer.body().deserialize().unwrap()
 }
 

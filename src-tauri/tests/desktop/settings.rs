@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use amanuensis_test_support::keyring::keyring;
 use amanuensis_test_support::speak;
 use fantoccini::Locator;
 use fantoccini::key::Key;
@@ -129,6 +130,42 @@ fn settings_hold_at_once_and_are_kept() {
         assert_eq!(kept["server"], json!({ "on": false, "port": free, "withoutToken": false }));
         assert_eq!(kept["model"]["device"], "cpu");
         assert_eq!(kept["text"]["replacements"].as_array().map(Vec::len), Some(3));
+        stage.close().await;
+    });
+}
+
+#[test]
+fn the_language_models_key_is_kept_in_the_keyring_and_the_window_says_where() {
+    drive(async {
+        if !has_model() {
+            return;
+        }
+        let Some(mut stage) = Stage::open(Setting::default()).await else { return };
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let Some(keyring) = keyring(stage.bus(), home.path()) else { return };
+        stage.ready().await;
+        stage.press_text("Settings").await;
+        stage.flip("Let a language model go over dictations").await;
+        stage
+            .wait_for(SETTINGS, |text| text.contains("None. One that you type is kept in your desktop’s keyring"))
+            .await;
+        stage.fill(&control("Key"), "sk-1").await;
+        stage.wait_for(SETTINGS, |text| text.contains("It lies in your desktop’s keyring.")).await;
+        assert!(!stage.kept("llm-key").exists());
+        stage.shoot("keyring").await;
+        // At the next start it is there, and without the keyring the next key lies in the file.
+        stage.kill();
+        stage.open_again().await;
+        stage.ready().await;
+        stage.press_text("Settings").await;
+        stage.wait_for(SETTINGS, |text| text.contains("It lies in your desktop’s keyring.")).await;
+        drop(keyring);
+        stage.fill(&control("Key"), "sk-2").await;
+        stage.wait_for(SETTINGS, |text| text.contains("It lies in a file that only you may read")).await;
+        assert_eq!(std::fs::read_to_string(stage.kept("llm-key")).expect("it is there"), "sk-2\n");
+        stage.press_text("Delete the key").await;
+        stage.wait_for(SETTINGS, |text| text.contains("None. One that you type is kept")).await;
+        assert!(!stage.kept("llm-key").exists());
         stage.close().await;
     });
 }

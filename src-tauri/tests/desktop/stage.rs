@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amanuensis_settings::{Settings, Store};
-use amanuensis_test_support::{Program, VirtualMicrophone, found};
+use amanuensis_test_support::{Program, VirtualMicrophone, found, portal};
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
@@ -26,13 +26,6 @@ const START: Duration = Duration::from_secs(30);
 pub const SHOW: Duration = Duration::from_secs(60);
 /// WebKitGTK's driver now and then loses the program that it started; a second attempt finds it.
 const ATTEMPTS: usize = 3;
-
-/// A bus that starts no services: what the app finds is what the test put there.
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
-</busconfig>"#;
 
 /// What the driver is asked to start.
 pub type Capabilities = serde_json::Map<String, serde_json::Value>;
@@ -295,10 +288,8 @@ impl Scene {
         let mut display = Program::start(display.envs(environment.clone()));
         environment.push(("DISPLAY", format!(":{}", display.first_line())));
 
-        let config = folder.path().join("bus.conf");
-        std::fs::write(&config, BUS).expect("a file can be written");
         let mut bus = Command::new("dbus-daemon");
-        bus.args(["--nofork", "--print-address=1"]).arg(format!("--config-file={}", config.display()));
+        bus.args(["--nofork", "--print-address=1"]).arg(format!("--config-file={}", portal::BUS));
         let mut bus = Program::start(bus.envs(environment.clone()));
         environment.push(("DBUS_SESSION_BUS_ADDRESS", bus.first_line()));
 

@@ -2,6 +2,7 @@
 //!
 //! A test that gets `None` from here has already had its `skipped: reason` printed and returns.
 
+pub mod keyring;
 mod microphone;
 pub mod portal;
 mod program;

@@ -9,6 +9,8 @@ use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 use crate::{Program, found};
 
+/// The configuration of a bus that starts no program by itself.
+pub const BUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bus.conf");
 /// Where a portal is.
 pub const PATH: &str = "/org/freedesktop/portal/desktop";
 /// The name that it has on the bus.
@@ -23,9 +25,8 @@ pub fn bus() -> Option<(Program, String)> {
         return None;
     }
     let mut daemon = Command::new("dbus-daemon");
-    daemon
-        .args([concat!("--config-file=", env!("CARGO_MANIFEST_DIR"), "/src/bus.conf"), "--nofork", "--print-address=1"])
-        .env("PATH", std::env::var("PATH").unwrap_or_default());
+    daemon.arg(format!("--config-file={BUS}")).args(["--nofork", "--print-address=1"]);
+    daemon.env("PATH", std::env::var("PATH").unwrap_or_default());
     let mut daemon = Program::start(&daemon);
     let address = daemon.first_line();
     Some((daemon, address))
