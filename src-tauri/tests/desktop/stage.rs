@@ -272,6 +272,10 @@ impl Scene {
             ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
             ("NO_AT_BRIDGE", "1".to_owned()),
         ];
+        if std::env::var_os("AMANUENSIS_SHOTS").is_some() {
+            // Of a page at rest WebKit gives a picture only where it draws with the graphics card.
+            environment.push(("WEBKIT_DISABLE_COMPOSITING_MODE", "0".to_owned()));
+        }
         // For pictures of the dark look.
         environment.extend(std::env::var("GTK_THEME").map(|theme| ("GTK_THEME", theme)));
         environment.extend(microphone.environment());
