@@ -3,17 +3,13 @@
 use amanuensis_test_support::{heard, speak};
 
 use crate::overlay::{Neighbour, TITLE, wait_for_words};
-use crate::stage::{Setting, Stage, repository};
+use crate::stage::{Setting, Stage, accessibility_rules};
 use crate::{SAID, STATUS, TRANSCRIPT, UNDERSTOOD, drive, has_model, is_written};
 
 #[test]
 fn every_view_without_a_tab_is_accessible_in_both_looks() {
     drive(async {
-        let rules = repository("ui/node_modules/axe-core/axe.min.js");
-        let Ok(rules) = std::fs::read_to_string(&rules) else {
-            println!("skipped: {} is not there; `cargo xtask setup` puts it there", rules.display());
-            return;
-        };
+        let Some(rules) = accessibility_rules() else { return };
         let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
         let Some(stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;

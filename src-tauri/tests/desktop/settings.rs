@@ -11,7 +11,7 @@ use fantoccini::Locator;
 use fantoccini::key::Key;
 use serde_json::json;
 
-use super::stage::{Setting, Stage, repository};
+use super::stage::{Setting, Stage, accessibility_rules};
 use super::{ALERT, FILE, SAID, STATUS, TAKE, TRANSCRIPT, drive, has_model, is_written};
 
 const SETTINGS: &str = "[role=region][aria-label=Settings]";
@@ -173,11 +173,7 @@ fn the_language_models_key_is_kept_in_the_keyring_and_the_window_says_where() {
 #[test]
 fn every_view_is_accessible_in_both_looks_and_in_a_narrow_window() {
     drive(async {
-        let rules = repository("ui/node_modules/axe-core/axe.min.js");
-        let Ok(rules) = std::fs::read_to_string(&rules) else {
-            println!("skipped: {} is not there; `cargo xtask setup` puts it there", rules.display());
-            return;
-        };
+        let Some(rules) = accessibility_rules() else { return };
         let Some(voice) = speak(SAID).filter(|_| has_model()) else { return };
         let Some(stage) = Stage::open(Setting::default()).await else { return };
         stage.ready().await;

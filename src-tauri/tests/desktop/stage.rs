@@ -341,6 +341,16 @@ pub fn app() -> PathBuf {
     std::env::var_os("AMANUENSIS_TEST_APP").map_or_else(|| env!("CARGO_BIN_EXE_amanuensis-app").into(), PathBuf::from)
 }
 
+/// The rules for [`Stage::check_accessibility`]. `None` where they are missing, which has been printed.
+pub fn accessibility_rules() -> Option<String> {
+    let file = repository("ui/node_modules/axe-core/axe.min.js");
+    let rules = std::fs::read_to_string(&file).ok();
+    if rules.is_none() {
+        println!("skipped: {} is not there; `cargo xtask setup` puts it there", file.display());
+    }
+    rules
+}
+
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("BUG: the package lies in the repository").join(path)
