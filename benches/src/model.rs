@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use amanuensis_mel::filter_bank;
-use amanuensis_whisper::Dims;
 use amanuensis_whisper::weights::expected_tensors;
+use amanuensis_whisper::{Dims, Vocabulary};
 use anyhow::Context;
 use half::f16;
 
@@ -94,7 +94,7 @@ fn write_ggml(file: &mut impl Write, dims: &Dims) -> std::io::Result<()> {
         file.write_all(&value.to_le_bytes())?;
     }
     // Any words will do, as long as they differ and every byte is among them.
-    let words = if dims.is_multilingual() { 50_257_usize } else { 50_256 };
+    let words = Vocabulary::of(dims.n_vocab).expect("BUG: the size of a Whisper's vocabulary").text;
     number(file, words)?;
     for word in 0..words {
         let spelled = if word < 256 { vec![word as u8] } else { format!(" {word}").into_bytes() };

@@ -16,7 +16,7 @@ pub mod weights;
 
 pub use backend::{BackendError, Decoder, DeviceInfo, EncodeReport, Encoder, LogitsFor, MelView, Model};
 pub use decode::{DecodeError, DecodeOptions, Observer, Task, WindowDecoder, WindowResult};
-pub use dims::Dims;
+pub use dims::{Dims, Vocabulary};
 pub use sequence::Sequencer;
 pub use tokenizer::Tokenizer;
 pub use transcript::{Segment, Transcript, Word};

@@ -2,14 +2,15 @@
 //!
 //! *Source*: <https://github.com/openai/whisper/blob/v20250625/whisper/tokenizer.py>
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use fancy_regex::Regex;
 
-use crate::TokenId;
 use crate::languages::LANGUAGES;
+use crate::{TokenId, Vocabulary};
 
 /// GPT-2's way of cutting text before bytes are merged.
 static PIECES: LazyLock<Regex> = LazyLock::new(|| {
@@ -20,6 +21,9 @@ static PIECES: LazyLock<Regex> = LazyLock::new(|| {
 /// Positions of one second, each 20 ms: what a timestamp token counts.
 const TIMESTAMP_MS: u64 = 20;
 
+/// The end of a part that does not begin here.
+const NO_PART: usize = usize::MAX;
+
 /// Languages that do not put spaces between words.
 const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
 /// ASCII's punctuation, in its order.
@@ -27,11 +31,20 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
 /// The vocabulary does not belong to a Whisper model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("its vocabulary has {found} words where {expected} belong to {n_vocab} tokens")]
-pub struct VocabularyError {
-    found: usize,
-    expected: usize,
-    n_vocab: usize,
+pub enum VocabularyError {
+    /// Its size is none of Whisper's.
+    #[error("its vocabulary is {0}, which no Whisper model has")]
+    Size(usize),
+    /// It has too few tokens of text.
+    #[error("its vocabulary has {found} words where {expected} belong to {n_vocab} tokens")]
+    Words {
+        /// Those that it has.
+        found: usize,
+        /// Those that it should have.
+        expected: usize,
+        /// All tokens.
+        n_vocab: usize,
+    },
 }
 
 /// A model's vocabulary.
@@ -40,8 +53,7 @@ pub struct Tokenizer {
     tokens: Vec<Vec<u8>>,
     ranks: HashMap<Vec<u8>, TokenId>,
     n_vocab: usize,
-    multilingual: bool,
-    n_languages: usize,
+    vocabulary: Vocabulary,
 }
 
 impl Tokenizer {
@@ -49,17 +61,16 @@ impl Tokenizer {
     /// the size of the whole. A list that goes on with special tokens is cut before them.
     ///
     /// # Errors
-    /// [`VocabularyError`] when there are too few.
+    /// [`VocabularyError`] when there are too few, or `n_vocab` is none of Whisper's.
     pub fn new(mut tokens: Vec<Vec<u8>>, n_vocab: usize) -> Result<Self, VocabularyError> {
-        let multilingual = n_vocab >= 51_865;
-        let expected = if multilingual { 50_257 } else { 50_256 };
-        if tokens.len() < expected || n_vocab < 51_864 {
-            return Err(VocabularyError { found: tokens.len(), expected, n_vocab });
+        let vocabulary = Vocabulary::of(n_vocab).ok_or(VocabularyError::Size(n_vocab))?;
+        let expected = vocabulary.text;
+        if tokens.len() < expected {
+            return Err(VocabularyError::Words { found: tokens.len(), expected, n_vocab });
         }
         tokens.truncate(expected);
         let ranks = tokens.iter().enumerate().map(|(id, bytes)| (bytes.clone(), id as TokenId)).collect();
-        let n_languages = n_vocab - 51_765 - usize::from(multilingual);
-        Ok(Self { tokens, ranks, n_vocab, multilingual, n_languages })
+        Ok(Self { tokens, ranks, n_vocab, vocabulary })
     }
 
     /// All tokens, special ones included.
@@ -69,7 +80,7 @@ impl Tokenizer {
 
     /// Whether the model knows languages other than English.
     pub fn is_multilingual(&self) -> bool {
-        self.multilingual
+        self.vocabulary.is_multilingual
     }
 
     /// End of text; the first token that is no text.
@@ -84,19 +95,20 @@ impl Tokenizer {
 
     /// The language tokens, in the order of [`LANGUAGES`].
     pub fn languages(&self) -> std::ops::Range<TokenId> {
-        self.sot() + 1..self.sot() + 1 + self.n_languages as TokenId
+        self.sot() + 1..self.sot() + 1 + self.vocabulary.languages as TokenId
     }
 
     /// Token of a language by its code, where the model has it.
     pub fn language(&self, code: &str) -> Option<TokenId> {
         let index = LANGUAGES.iter().position(|(known, _)| *known == code)?;
-        (self.multilingual && index < self.n_languages).then(|| self.languages().start + index as TokenId)
+        (self.vocabulary.is_multilingual && index < self.vocabulary.languages)
+            .then(|| self.languages().start + index as TokenId)
     }
 
     /// Code of a language token.
     pub fn language_code(&self, token: TokenId) -> Option<&'static str> {
         let index = token.checked_sub(self.languages().start)? as usize;
-        LANGUAGES.get(index).filter(|_| index < self.n_languages).map(|(code, _)| *code)
+        LANGUAGES.get(index).filter(|_| index < self.vocabulary.languages).map(|(code, _)| *code)
     }
 
     /// Task: translate to English.
@@ -159,30 +171,46 @@ impl Tokenizer {
         out
     }
 
-    /// Merges the pair of lowest rank again and again.
+    /// Merges the pair of lowest rank again and again. A prompt may be one word of 64 kB: the time is that of a sort.
     fn merge(&self, piece: &[u8], out: &mut Vec<TokenId>) {
         if let Some(token) = self.ranks.get(piece) {
             out.push(*token);
             return;
         }
-        // Where the parts begin, and the end of the last.
-        let mut edges: Vec<usize> = (0..=piece.len()).collect();
-        while edges.len() > 2 {
-            let lowest = (0..edges.len() - 2)
-                .filter_map(|at| self.ranks.get(&piece[edges[at]..edges[at + 2]]).map(|rank| (*rank, at)))
-                .min();
-            let Some((_, at)) = lowest else { break };
-            edges.remove(at + 1);
+        // At the beginning of a part: where it ends, and where the part before it begins.
+        let mut ends: Vec<usize> = (1..=piece.len()).collect();
+        let mut before: Vec<usize> = (0..piece.len()).map(|at| at.saturating_sub(1)).collect();
+        let pair_at = |ends: &[usize], at: usize| {
+            let end = *ends.get(ends[at])?;
+            Some(Reverse((*self.ranks.get(&piece[at..end])?, at, end)))
+        };
+        let mut pairs: BinaryHeap<_> = (0..piece.len()).filter_map(|at| pair_at(&ends, at)).collect();
+        while let Some(Reverse((_, at, end))) = pairs.pop() {
+            let middle = ends[at];
+            // One of the two may have been merged with its other neighbour meanwhile.
+            if ends.get(middle) != Some(&end) {
+                continue;
+            }
+            ends[at] = end;
+            ends[middle] = NO_PART;
+            if let Some(before) = before.get_mut(end) {
+                *before = at;
+            }
+            pairs.extend(pair_at(&ends, at));
+            if at > 0 {
+                pairs.extend(pair_at(&ends, before[at]));
+            }
         }
+        let parts = std::iter::successors(Some(0), |at| ends.get(*at).copied()).take_while(|at| *at < piece.len());
         // Every single byte is a token in every published vocabulary; in another it would be left out.
-        out.extend(edges.windows(2).filter_map(|edge| self.ranks.get(&piece[edge[0]..edge[1]])));
+        out.extend(parts.filter_map(|at| self.ranks.get(&piece[at..ends[at]])));
     }
 
     /// Text tokens put together to words, each with the number of its tokens. Where a language does not put spaces between words,
     /// every letter is one. Punctuation stands alone.
     pub fn words(&self, language: &str, tokens: &[TokenId]) -> Vec<(String, usize)> {
         let letters = self.letters(tokens);
-        if self.multilingual && WITHOUT_SPACES.contains(&language) {
+        if self.vocabulary.is_multilingual && WITHOUT_SPACES.contains(&language) {
             return letters;
         }
         let mut words: Vec<(String, usize)> = Vec::new();
@@ -294,6 +322,26 @@ pub(crate) mod tests {
         assert_eq!(words("then words"), ["the", "n", " wor", "d", "s"]);
     }
 
+    /// Merging as it is defined.
+    fn merged(tokenizer: &Tokenizer, piece: &[u8]) -> Vec<TokenId> {
+        let rank = |bytes: &[u8]| tokenizer.ranks.get(bytes).copied();
+        let mut parts: Vec<Vec<u8>> = piece.iter().map(|byte| vec![*byte]).collect();
+        loop {
+            let pairs = parts.windows(2).enumerate().filter_map(|(at, pair)| Some((rank(&pair.concat())?, at)));
+            let Some((_, at)) = pairs.min() else { break };
+            let second = parts.remove(at + 1);
+            parts[at].extend(second);
+        }
+        parts.iter().filter_map(|part| rank(part)).collect()
+    }
+
+    #[test]
+    fn a_word_may_be_long() {
+        let word = "worldthe".repeat(8 << 10);
+        let tokens = TOY.encode(&word);
+        assert!(TOY.decode(&tokens) == word && tokens.len() == 3 * (8 << 10), "{} tokens", tokens.len());
+    }
+
     #[test]
     fn words_are_tokens_from_space_to_space() {
         let tokens = TOY.encode("the worlds, in");
@@ -319,6 +367,22 @@ pub(crate) mod tests {
         fn every_text_comes_back(text in "\\PC{0,40}") {
             let tokenizer = &*TOY;
             prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
+        }
+
+        #[test]
+        fn merges_are_those_of_the_definition(
+            merges in prop::collection::vec("[ab]{2,6}", 0..40),
+            piece in "[abc]{1,60}",
+        ) {
+            let tokens = ["a", "b", "c"].map(str::to_owned).into_iter().chain(merges);
+            let ranks = tokens.zip(0..).map(|(token, id)| (token.into_bytes(), id)).collect();
+            let vocabulary = Vocabulary { text: 0, languages: 0, is_multilingual: false };
+            let tokenizer = Tokenizer { tokens: Vec::new(), ranks, n_vocab: 0, vocabulary };
+            let mut tokens = Vec::new();
+            tokenizer.merge(piece.as_bytes(), &mut tokens);
+            // What is a token as a whole is not taken apart.
+            let whole = tokenizer.ranks.get(piece.as_bytes()).map(|token| vec![*token]);
+            prop_assert_eq!(tokens, whole.unwrap_or_else(|| merged(&tokenizer, piece.as_bytes())));
         }
 
         #[test]

@@ -1,6 +1,6 @@
 //! The weights of a model from its dimensions and a seed.
 
-use amanuensis_whisper::{Dims, weights::expected_tensors};
+use amanuensis_whisper::{Dims, Vocabulary, weights::expected_tensors};
 use half::f16;
 
 use crate::random::{seed_of, stream};
@@ -51,7 +51,14 @@ impl Recipe {
 
     /// Byte strings of the vocabulary, in the order of their tokens.
     pub fn vocabulary(&self) -> Vec<Vec<u8>> {
-        vocabulary(self.dims.is_multilingual())
+        let mut tokens = vocabulary(self.dims.is_multilingual());
+        tokens.truncate(self.words());
+        tokens
+    }
+
+    /// Tokens of text.
+    fn words(&self) -> usize {
+        Vocabulary::of(self.dims.n_vocab).expect("a recipe is for a Whisper model").text
     }
 
     fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
@@ -71,7 +78,7 @@ impl Recipe {
         let mut values: Vec<f32> = steps.map(|step| middle + step * scale).take(count).collect();
         if name == "decoder.token_embedding.weight" {
             // Texts that end, and not at once.
-            let eot = if self.dims.is_multilingual() { 50_257 } else { 50_256 };
+            let eot = self.words();
             for value in &mut values[eot * inputs..(eot + 1) * inputs] {
                 *value = f16::from_f32(*value * 3.0).to_f32();
             }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use crate::{Dims, Tokenizer};
+use crate::tokenizer::VocabularyError;
+use crate::{Dims, Tokenizer, Vocabulary};
 
 pub use tensor::{Dtype, Tensor};
 
@@ -180,7 +181,6 @@ fn plausible(dims: &Dims) -> Result<(), String> {
         ("encoder width", dims.n_audio_state, 1, 4096),
         ("encoder heads", dims.n_audio_head, 1, 64),
         ("encoder layers", dims.n_audio_layer, 0, 64),
-        ("vocabulary", dims.n_vocab, 51_864, 51_866),
         ("text context", dims.n_text_ctx, 1, 4096),
         ("decoder width", dims.n_text_state, 1, 4096),
         ("decoder heads", dims.n_text_head, 1, 64),
@@ -190,6 +190,9 @@ fn plausible(dims: &Dims) -> Result<(), String> {
         if !(least..=most).contains(&value) {
             return Err(format!("its {what} is {value}, which no Whisper model has"));
         }
+    }
+    if Vocabulary::of(dims.n_vocab).is_none() {
+        return Err(VocabularyError::Size(dims.n_vocab).to_string());
     }
     if dims.n_audio_state != dims.n_text_state {
         return Err(format!("its encoder is {} wide and its decoder {}", dims.n_audio_state, dims.n_text_state));
