@@ -88,7 +88,11 @@ impl Keyring {
                 Some(address) => Builder::address(address.as_str())?.build().await?,
                 None => Connection::session().await?,
             };
-            SecretService::connect_with_existing(EncryptionType::Dh, bus).await
+            // KDE's wallet cannot agree on a key where libqca-qt5-2-plugins is missing, and says so in a way of its own.
+            match SecretService::connect_with_existing(EncryptionType::Dh, bus.clone()).await {
+                Err(_) => SecretService::connect_with_existing(EncryptionType::Plain, bus).await,
+                encrypted => encrypted,
+            }
         };
         async_io::block_on(async {
             let Some(connected) = within(ANSWER, connect).await else { return Err(KeyError::Silent) };

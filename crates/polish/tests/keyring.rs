@@ -202,6 +202,39 @@ fn a_keyring_that_hangs_is_told_of_and_harms_nothing() {
     assert!(!desktop.file().exists());
 }
 
+/// KDE's wallet where the package is missing with which it encrypts. It holds one key.
+struct Wallet;
+
+#[zbus::interface(name = "org.freedesktop.Secret.Service")]
+impl Wallet {
+    fn open_session(&self, algorithm: &str, _input: Value<'_>) -> zbus::fdo::Result<(OwnedValue, OwnedObjectPath)> {
+        if algorithm != "plain" {
+            return Err(zbus::fdo::Error::Failed("createDLGroup failed: maybe libqca-ossl is missing".to_owned()));
+        }
+        let nothing = Value::from("").try_into_owned().expect("a text needs no descriptor");
+        Ok((nothing, path("session/1")))
+    }
+
+    fn search_items(&self, _attributes: HashMap<String, String>) -> (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) {
+        (Vec::new(), vec![path("collection/kdewallet/1")])
+    }
+}
+
+fn path(below: &str) -> OwnedObjectPath {
+    ObjectPath::try_from(format!("{PATH}/{below}")).expect("a path").into()
+}
+
+#[test]
+fn a_keyring_that_cannot_encrypt_on_the_bus_is_one_all_the_same() {
+    let Some((_bus, address)) = portal::bus() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let keeper = KeyKeeper::new(folder.path().join("llm-key")).on_bus(&address);
+    assert_eq!(keeper.place().unwrap(), None);
+    let wallet = Builder::address(address.as_str()).unwrap().serve_at(PATH, Wallet).unwrap().name(NAME).unwrap();
+    let _wallet = wallet.build().unwrap();
+    assert_eq!(keeper.place().unwrap(), Some(Place::Keyring));
+}
+
 #[test]
 fn a_locked_keyring_that_can_be_unlocked_is() {
     let Some(desktop) = Desktop::start() else { return };
