@@ -172,7 +172,9 @@ fn copy(mut from: Reader<BufReader<&File>>, to: &Path) -> Result<u64, ReadError>
 fn put_aside(path: &Path, put: impl FnOnce(&Path, &Path) -> std::io::Result<()>) -> std::io::Result<PathBuf> {
     let mut names = (1..).map(|number| {
         let number = if number == 1 { String::new() } else { format!("-{number}") };
-        path.with_extension(format!("{ENDING}.{ASIDE}{number}"))
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{ASIDE}{number}"));
+        PathBuf::from(name)
     });
     let aside = names.find(|name| !name.exists()).expect("BUG: numbers have no end");
     put(path, &aside)?;
@@ -320,6 +322,9 @@ mod tests {
     fn what_is_no_journal_is_put_aside_and_named() {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::new(home.path().to_owned());
+        // Of this one, with another extension, Rust makes the folder above.
+        std::fs::write(home.path().join("..journal"), "Dear diary").unwrap();
+        assert_eq!(folder.orphans().aside, [home.path().join("..journal.damaged")]);
         std::fs::write(home.path().join("diary.journal"), "Dear diary").unwrap();
         std::fs::create_dir(home.path().join("2-1.journal")).unwrap();
         std::fs::write(home.path().join("letter.txt"), "Dear Sir").unwrap();
