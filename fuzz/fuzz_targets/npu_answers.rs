@@ -3,14 +3,14 @@
 #![no_main]
 
 use std::collections::VecDeque;
-use std::os::fd::AsRawFd as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use amanuensis_backends::npu::device::{Device, DeviceError, Plan};
 use amanuensis_backends::npu::{Format, NpuOptions, Policy, open_on};
-use amanuensis_fuzz::{file_of, smallest_model};
-use amanuensis_whisper::{BackendError, DeviceInfo, Dims, EncodeReport, Encoder, MelView, Weights};
+use amanuensis_fuzz::{folder, smallest_model};
+use amanuensis_golden::{NumberType, Recipe, write_ggml};
+use amanuensis_whisper::{BackendError, DeviceInfo, Dims, Dtype, EncodeReport, Encoder, MelView, Weights};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -99,8 +99,13 @@ fn right(dims: &Dims, mel: &[f32], out: &mut [f32]) {
 fn weights() -> &'static Weights {
     static WEIGHTS: OnceLock<Weights> = OnceLock::new();
     WEIGHTS.get_or_init(|| {
-        let file = file_of(smallest_model());
-        Weights::open(format!("/proc/self/fd/{}", file.as_raw_fd()).as_ref()).expect("the model is whole")
+        let small = smallest_model();
+        let wider =
+            Dims { n_mels: 8, n_audio_ctx: 64, n_audio_state: 16, n_audio_head: 2, n_text_state: 16, ..small.dims };
+        let folder = folder();
+        let path = folder.path().join("model.bin");
+        write_ggml(&path, &Recipe { dims: wider, ..small }, NumberType::Of(Dtype::F16)).expect("memory can be written");
+        Weights::open(&path).expect("the model is whole")
     })
 }
 
