@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use amanuensis_backend_cpu::{CpuOptions, Precision};
+use amanuensis_kernels::argmax;
 use amanuensis_mel::LogMel;
 use amanuensis_whisper::{Decoder, Dims, Encoder, HOP_SAMPLES, LogitsFor, MelView, Model, SAMPLE_RATE, Weights};
 use anyhow::Context;
@@ -23,8 +24,9 @@ pub struct Plan {
     pub takes_turns: bool,
 }
 
-/// Windows in the best mode for many.
+/// Windows in the best mode for many, and how many of them are side by side.
 const MANY: usize = 16;
+const SIDE_BY_SIDE: usize = 4;
 /// Seconds of a short utterance.
 const SHORT_SECONDS: usize = 5;
 
@@ -103,7 +105,7 @@ pub fn measure(
     let first_token_ms = milliseconds(began);
     session.window(&samples, plan.tokens)?;
     if plan.takes_turns {
-        take_turns(plan, &weights, options, cache, &samples, &mut session, (load_ms, first_token_ms))?;
+        take_turns(plan, &samples, &mut session, (load_ms, first_token_ms))?;
     }
     let runs = (0..plan.runs).map(|_| session.window(&samples, plan.tokens)).collect::<anyhow::Result<Vec<_>>>()?;
     let of = |time: fn(&Window) -> f64| Times::of(runs.iter().map(time).collect());
@@ -123,27 +125,14 @@ pub fn measure(
 }
 
 /// Does what each line of the standard input says, and prints its times.
-fn take_turns(
-    plan: &Plan,
-    weights: &Weights,
-    options: CpuOptions,
-    cache: &Path,
-    samples: &[f32],
-    session: &mut Session,
-    (load, first): (f64, f64),
-) -> anyhow::Result<()> {
+fn take_turns(plan: &Plan, samples: &[f32], session: &mut Session, (load, first): (f64, f64)) -> anyhow::Result<()> {
     for line in std::io::stdin().lines() {
         let turn = match line?.trim() {
             "short" => {
                 let samples = &samples[..samples.len().min(SHORT_SECONDS * SAMPLE_RATE as usize)];
                 Turn::Short { short: session.window(samples, plan.tokens * SHORT_SECONDS / 30)?.end }
             }
-            "many" => {
-                // As many windows at a time as there are threads, one for each: that has no thread wait for another.
-                let alone = CpuOptions { threads: NonZeroUsize::MIN, ..options };
-                let model = amanuensis_backend_cpu::load_cached(weights, alone, cache)?;
-                Turn::Many { many: side_by_side(&model, weights.tokenizer().sot(), options.threads, samples, plan)? }
-            }
+            "many" => Turn::Many { many: side_by_side(session, samples, plan)? },
             _ => {
                 let Window { mel, encoder, encoder_cpu, token, end, .. } = session.window(samples, plan.tokens)?;
                 Turn::Run { mel, encoder, encoder_cpu, token, end, load, first, rss: peak_rss_mb() }
@@ -154,25 +143,16 @@ fn take_turns(
     Ok(())
 }
 
-/// Milliseconds of many windows, divided over threads.
-fn side_by_side(
-    model: &Arc<dyn Model>,
-    start: u32,
-    threads: NonZeroUsize,
-    samples: &[f32],
-    plan: &Plan,
-) -> anyhow::Result<f64> {
-    let mut sessions: Vec<_> = (0..threads.get()).map(|_| Session::new(model, start)).collect();
+/// Milliseconds of many windows, some of them side by side: each is encoded with all threads, and they are decoded together.
+fn side_by_side(session: &Session, samples: &[f32], plan: &Plan) -> anyhow::Result<f64> {
+    let mut sessions: Vec<_> = (0..SIDE_BY_SIDE).map(|_| Session::new(&session.model, session.start)).collect();
     let began = Instant::now();
     std::thread::scope(|scope| {
         let running: Vec<_> = sessions
             .iter_mut()
-            .enumerate()
-            .map(|(thread, session)| {
+            .map(|session| {
                 scope.spawn(move || {
-                    (thread..MANY)
-                        .step_by(threads.get())
-                        .try_for_each(|_| session.window(samples, plan.tokens).map(|_| ()))
+                    (0..MANY / SIDE_BY_SIDE).try_for_each(|_| session.window(samples, plan.tokens).map(|_| ()))
                 })
             })
             .collect();
@@ -193,6 +173,7 @@ struct Window {
 
 /// What works on one window after the other.
 struct Session {
+    model: Arc<dyn Model>,
     dims: Dims,
     start: u32,
     log_mel: LogMel,
@@ -207,6 +188,7 @@ impl Session {
     fn new(model: &Arc<dyn Model>, start: u32) -> Self {
         let dims = *model.dims();
         Self {
+            model: Arc::clone(model),
             dims,
             start,
             log_mel: LogMel::new(dims.n_mels),
@@ -214,7 +196,7 @@ impl Session {
             decoder: Arc::clone(model).decoder(1),
             mel: Vec::new(),
             encoded: Vec::new(),
-            logits: vec![0.0; dims.n_vocab],
+            logits: Vec::new(),
         }
     }
 
@@ -240,7 +222,7 @@ impl Session {
         let mut token = self.start;
         for _ in 0..tokens {
             self.decoder.forward(&[token], LogitsFor::Last, &mut self.logits)?;
-            token = best(&self.logits);
+            token = argmax(&self.logits).0 as u32;
         }
         let token = milliseconds(decode) / tokens.max(1) as f64;
         Ok(Window { mel, encoder, encoder_cpu, cross, token, end: milliseconds(start) })
@@ -268,11 +250,6 @@ fn peak_rss_mb() -> f64 {
         usage.assume_init()
     };
     usage.ru_maxrss as f64 / 1024.0
-}
-
-fn best(logits: &[f32]) -> u32 {
-    let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
-    best.map_or(0, |(token, _)| token as u32)
 }
 
 /// Linear layers, attention and convolutions.

@@ -2,31 +2,39 @@
 
 use std::sync::Arc;
 
-use amanuensis_kernels::{Activations, Cached, Epilogue, KeyValues, WeightMatrix, Workspace, attend_cached};
+use amanuensis_kernels::{
+    Activations, Cached, Epilogue, KeyValueNumber, KeyValues, WeightMatrix, attend_cached, attend_each,
+};
 use amanuensis_whisper::{BackendError, Decoder, DeviceInfo, Dims, LogitsFor, TokenId};
 
+use crate::cores::{Memory, grown};
 use crate::graph::{After, CpuModel};
 
-/// Decodes with memory of its own.
+/// Decodes a window. What it holds of it is lent to whoever does a step for several decoders.
 #[derive(Debug)]
 pub(crate) struct CpuDecoder<W> {
     model: Arc<CpuModel<W>>,
     max_rows: usize,
+    sequences: Option<Sequences>,
+}
+
+/// The sequences of a window, and what they are to be given next.
+#[derive(Debug)]
+pub(crate) struct Sequences {
+    pub(crate) id: u64,
     rows: usize,
     /// Tokens that every row has in the cache.
     length: usize,
     /// Keys and values of the window, for each layer.
     cross: Vec<KeyValues>,
     cache: Cache,
-    /// `[tokens, d]`: the residual stream.
-    x: Vec<f32>,
-    /// `[tokens, d]`: what an attention made.
-    attended: Vec<f32>,
-    /// Queries, keys and values of the tokens, or keys and values of the window: `[tokens, 3 * d]`, `[positions, 2 * d]`.
-    wide: Vec<f32>,
-    /// `[positions of logits, d]`
-    chosen: Vec<f32>,
-    workspace: Workspace,
+    /// `[rows, tokens]`: the next ones.
+    pub(crate) tokens: Vec<TokenId>,
+    /// Which of them want logits, and these: `[wanted, n_vocab]`.
+    wanted: Vec<usize>,
+    logits: Vec<f32>,
+    /// Whoever was to do the step failed.
+    pub(crate) abandoned: bool,
 }
 
 /// Keys and values of the tokens so far, for each layer and row `[n_text_ctx, 2 * d]`. The system gives memory only to what is
@@ -98,108 +106,179 @@ struct Capture<'a> {
 
 impl<W: WeightMatrix> CpuDecoder<W> {
     pub(crate) fn new(model: Arc<CpuModel<W>>, max_rows: usize) -> Self {
-        let dims = model.dims;
-        let (max_rows, width, heads) = (max_rows.max(1), dims.n_text_state, dims.n_text_head);
+        let max_rows = max_rows.max(1);
+        let sequences = Sequences::new(model.cores.new_id(), &model.dims, model.keys_values, max_rows);
+        Self { model, max_rows, sequences: Some(sequences) }
+    }
+
+    fn sequences(&self) -> &Sequences {
+        self.sequences.as_ref().expect(LENT)
+    }
+
+    fn sequences_mut(&mut self) -> &mut Sequences {
+        self.sequences.as_mut().expect(LENT)
+    }
+
+    /// Takes down the next tokens, and which of them want logits.
+    fn give(&mut self, tokens: &[TokenId], wanted: impl IntoIterator<Item = usize>) -> Result<(), BackendError> {
+        let dims = self.model.dims;
         // A prompt as long as the context, or one token for each row.
-        let tokens = dims.n_text_ctx.max(max_rows);
+        let limit = dims.n_text_ctx.max(self.max_rows);
+        let sequences = self.sequences_mut();
+        let length = sequences.length + tokens.len() / sequences.rows;
+        if length > dims.n_text_ctx {
+            return Err(BackendError::TooManyTokens { tokens: length, limit: dims.n_text_ctx });
+        }
+        if tokens.len() > limit {
+            return Err(BackendError::TooManyTokens { tokens: tokens.len(), limit });
+        }
+        if let Some(found) = tokens.iter().map(|token| *token as usize).find(|token| *token >= dims.n_vocab) {
+            return Err(BackendError::Shape { what: "token", found, expected: dims.n_vocab });
+        }
+        sequences.tokens.clear();
+        sequences.tokens.extend_from_slice(tokens);
+        sequences.wanted.clear();
+        sequences.wanted.extend(wanted);
+        Ok(())
+    }
+}
+
+/// A step gives back what it was lent, or its caller panics and does not use the decoder again.
+const LENT: &str = "BUG: the decoder is used after a panic";
+
+impl Sequences {
+    pub(crate) fn new(id: u64, dims: &Dims, number: KeyValueNumber, max_rows: usize) -> Self {
+        let (layers, width, heads) = (dims.n_text_layer, dims.n_text_state, dims.n_text_head);
         Self {
-            cross: (0..dims.n_text_layer).map(|_| KeyValues::new(model.keys_values, heads, width / heads)).collect(),
-            cache: Cache::new(dims.n_text_layer, max_rows, dims.n_text_ctx * 2 * width),
-            model,
-            max_rows,
+            id,
             rows: 1,
             length: 0,
-            x: vec![0.0; tokens * width],
-            attended: vec![0.0; tokens * width],
-            wide: vec![0.0; (3 * tokens).max(2 * dims.n_audio_ctx) * width],
-            chosen: Vec::with_capacity(2 * max_rows * width),
-            workspace: Workspace::new(),
+            cross: (0..layers).map(|_| KeyValues::new(number, heads, width / heads)).collect(),
+            cache: Cache::new(layers, max_rows, dims.n_text_ctx * 2 * width),
+            tokens: Vec::with_capacity(dims.n_text_ctx.max(max_rows)),
+            wanted: Vec::with_capacity(dims.n_text_ctx.max(2 * max_rows)),
+            logits: Vec::new(),
+            abandoned: false,
         }
     }
 
-    /// Runs tokens through all layers: the residual stream is in `x` afterwards.
-    fn run(
-        &mut self,
-        tokens: &[TokenId],
-        per_row: usize,
-        mut capture: Option<Capture<'_>>,
-    ) -> Result<(), BackendError> {
-        let model = Arc::clone(&self.model);
-        let (dims, pool) = (&model.dims, &*model.pool);
-        let (width, count) = (dims.n_text_state, tokens.len());
-        if self.length + per_row > dims.n_text_ctx {
-            return Err(BackendError::TooManyTokens { tokens: self.length + per_row, limit: dims.n_text_ctx });
-        }
-        if count > self.x.len() / width {
-            return Err(BackendError::TooManyTokens { tokens: count, limit: self.x.len() / width });
-        }
-        for (index, (token, x)) in tokens.iter().zip(self.x.chunks_exact_mut(width)).enumerate() {
-            if *token as usize >= dims.n_vocab {
-                return Err(BackendError::Shape { what: "token", found: *token as usize, expected: dims.n_vocab });
-            }
+    fn per_row(&self) -> usize {
+        self.tokens.len() / self.rows
+    }
+}
+
+/// Runs the next tokens of all sequences through all layers.
+///
+/// Each row of a product, and each query of an attention, is computed as it would be alone: who steps with whom changes no bit.
+fn step<W: WeightMatrix>(
+    model: &CpuModel<W>,
+    memory: &mut Memory,
+    batch: &mut [Sequences],
+    mut capture: Option<Capture<'_>>,
+) {
+    let (dims, pool) = (&model.dims, &model.cores.pool);
+    let (width, heads) = (dims.n_text_state, dims.n_text_head);
+    let count: usize = batch.iter().map(|sequences| sequences.tokens.len()).sum();
+    let Memory { x, attended, wide, workspace, .. } = memory;
+    let x = grown(x, count * width);
+    let attended = grown(attended, count * width);
+    let wide = grown(wide, count * 3 * width);
+    let mut rest = &mut *x;
+    for sequences in &*batch {
+        let per_row = sequences.per_row();
+        for (index, token) in sequences.tokens.iter().enumerate() {
+            let (x, after) = rest.split_at_mut(width);
+            rest = after;
             model.tokens.row(*token as usize, x);
-            let position = self.length + index % per_row;
+            let position = sequences.length + index % per_row;
             for (x, place) in x.iter_mut().zip(&model.text_positions[position * width..]) {
                 *x += place;
             }
         }
-        let heads = dims.n_text_head;
-        let (x, attended) = (&mut self.x[..count * width], &mut self.attended[..count * width]);
-        let workspace = &mut self.workspace;
-        for (index, layer) in model.decoder.iter().enumerate() {
-            let qkv = &mut self.wide[..count * 3 * width];
-            let normed = Activations::new(x, width).normed(layer.attention_norm.get());
-            layer.qkv.apply(pool, normed, After::NOTHING, qkv, workspace);
-            for row in 0..self.rows {
-                let cached = self.cache.row_mut(index, row)[self.length * 2 * width..].chunks_exact_mut(2 * width);
-                for (cached, qkv) in cached.zip(qkv[row * per_row * 3 * width..].chunks_exact(3 * width)).take(per_row)
-                {
+    }
+    for (index, layer) in model.decoder.iter().enumerate() {
+        let qkv = &mut wide[..count * 3 * width];
+        let normed = Activations::new(x, width).normed(layer.attention_norm.get());
+        layer.qkv.apply(pool, normed, After::NOTHING, qkv, workspace);
+        let mut news = qkv.chunks_exact(3 * width);
+        for sequences in &mut *batch {
+            let (per_row, length) = (sequences.per_row(), sequences.length);
+            for row in 0..sequences.rows {
+                let cached = sequences.cache.row_mut(index, row)[length * 2 * width..].chunks_exact_mut(2 * width);
+                for (cached, qkv) in cached.zip(news.by_ref().take(per_row)) {
                     cached.copy_from_slice(&qkv[width..]);
                 }
             }
-            let queries = Activations { data: qkv, rows: count, stride: 3 * width, norm: None };
-            let (cache, length) = (&self.cache, self.length);
-            let seen = |query: usize| Cached {
-                keys_values: cache.row(index, query / per_row),
-                visible: length + query % per_row + 1,
-            };
-            attend_cached(pool, heads, queries, seen, attended, workspace);
-            layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
-
-            let queries = &mut self.wide[..count * width];
-            let normed = Activations::new(x, width).normed(layer.cross_norm.get());
-            layer.cross_query.apply(pool, normed, After::NOTHING, queries, workspace);
-            if let Some(capture) = &mut capture {
-                capture.take(index, queries, &self.cross[index]);
+        }
+        let queries = Activations { data: qkv, rows: count, stride: 3 * width, norm: None };
+        let seen = |query| {
+            let (sequences, query) = owner(batch, query);
+            Cached {
+                keys_values: sequences.cache.row(index, query / sequences.per_row()),
+                visible: sequences.length + query % sequences.per_row() + 1,
             }
-            self.cross[index].attend(pool, Activations::new(queries, width), attended, workspace);
-            layer.cross_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
-            layer.mlp.apply(pool, x, workspace);
-        }
-        self.length += per_row;
-        Ok(())
-    }
+        };
+        attend_cached(pool, heads, queries, seen, attended, workspace);
+        layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
 
-    /// Logits of the tokens at `indices` of the last run.
-    fn logits(&mut self, indices: impl Iterator<Item = usize>, logits: &mut [f32]) {
-        let model = Arc::clone(&self.model);
-        let width = model.dims.n_text_state;
-        self.chosen.clear();
-        for index in indices {
-            self.chosen.extend_from_slice(&self.x[index * width..(index + 1) * width]);
+        let queries = &mut wide[..count * width];
+        let normed = Activations::new(x, width).normed(layer.cross_norm.get());
+        layer.cross_query.apply(pool, normed, After::NOTHING, queries, workspace);
+        if let (Some(capture), [sequences]) = (&mut capture, &*batch) {
+            capture.take(index, queries, &sequences.cross[index]);
         }
-        let rows = Activations::new(&self.chosen, width).normed(model.decoder_norm.get());
-        let epilogue = Epilogue::default();
-        model.tokens.multiply(&model.pool, rows, epilogue, logits, model.dims.n_vocab, &mut self.workspace);
+        let source = |at: usize| {
+            let first: usize = batch[..at].iter().map(|sequences| sequences.tokens.len()).sum();
+            (&batch[at].cross[index], first..first + batch[at].tokens.len())
+        };
+        attend_each(pool, batch.len(), source, Activations::new(queries, width), attended, workspace);
+        layer.cross_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
+        layer.mlp.apply(pool, x, workspace);
     }
+    for sequences in &mut *batch {
+        sequences.length += sequences.per_row();
+    }
+    project(model, memory, batch);
+}
 
-    fn check_logits(&self, positions: usize, logits: &[f32]) -> Result<(), BackendError> {
-        let expected = positions * self.model.dims.n_vocab;
-        if logits.len() == expected {
-            Ok(())
-        } else {
-            Err(BackendError::Shape { what: "buffer for logits", found: logits.len(), expected })
+/// Whose the query is, and which of its own.
+fn owner(batch: &[Sequences], mut query: usize) -> (&Sequences, usize) {
+    for sequences in batch {
+        match query.checked_sub(sequences.tokens.len()) {
+            Some(later) => query = later,
+            None => return (sequences, query),
         }
+    }
+    unreachable!("BUG: every query is of some sequence")
+}
+
+/// Logits of the tokens that want them.
+fn project<W: WeightMatrix>(model: &CpuModel<W>, memory: &mut Memory, batch: &mut [Sequences]) {
+    let (width, n_vocab) = (model.dims.n_text_state, model.dims.n_vocab);
+    let Memory { x, chosen, logits, workspace, .. } = memory;
+    chosen.clear();
+    let mut first = 0;
+    for sequences in &mut *batch {
+        for index in &sequences.wanted {
+            chosen.extend_from_slice(&x[(first + index) * width..][..width]);
+        }
+        first += sequences.tokens.len();
+        sequences.logits.resize(sequences.wanted.len() * n_vocab, 0.0);
+    }
+    let rows = Activations::new(chosen, width).normed(model.decoder_norm.get());
+    let mut multiply = |out: &mut [f32]| {
+        model.tokens.multiply(&model.cores.pool, rows, Epilogue::default(), out, n_vocab, workspace);
+    };
+    if let [sequences] = batch {
+        return multiply(&mut sequences.logits);
+    }
+    let logits = grown(logits, rows.rows * n_vocab);
+    multiply(logits);
+    let mut from = 0;
+    for sequences in batch {
+        let to = from + sequences.logits.len();
+        sequences.logits.copy_from_slice(&logits[from..to]);
+        from = to;
     }
 }
 
@@ -230,7 +309,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
     }
 
     fn positions(&self) -> usize {
-        self.cross.first().map_or(0, KeyValues::positions)
+        self.sequences().cross.first().map_or(0, KeyValues::positions)
     }
 
     fn start(&mut self, encoded: &[f32]) -> Result<(), BackendError> {
@@ -244,12 +323,15 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
                 expected: model.dims.n_audio_ctx * width,
             });
         }
-        let keys_values = &mut self.wide[..positions * 2 * width];
-        for (layer, cross) in model.decoder.iter().zip(&mut self.cross) {
-            let encoded = Activations::new(encoded, width);
-            layer.cross_kv.apply(&model.pool, encoded, After::NOTHING, keys_values, &mut self.workspace);
-            cross.fill(&model.pool, keys_values, &keys_values[width..], 2 * width, positions);
-        }
+        let cross = &mut self.sequences_mut().cross;
+        model.cores.alone(|Memory { wide, workspace, .. }| {
+            let keys_values = grown(wide, positions * 2 * width);
+            for (layer, cross) in model.decoder.iter().zip(cross) {
+                let encoded = Activations::new(encoded, width);
+                layer.cross_kv.apply(&model.cores.pool, encoded, After::NOTHING, keys_values, workspace);
+                cross.fill(&model.cores.pool, keys_values, &keys_values[width..], 2 * width, positions);
+            }
+        });
         self.restart(1)
     }
 
@@ -257,8 +339,9 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         if rows == 0 || rows > self.max_rows {
             return Err(BackendError::TooManyRows { rows, limit: self.max_rows });
         }
-        self.rows = rows;
-        self.length = 0;
+        let sequences = self.sequences_mut();
+        sequences.rows = rows;
+        sequences.length = 0;
         Ok(())
     }
 
@@ -266,39 +349,39 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         if sources.is_empty() || sources.len() > self.max_rows {
             return Err(BackendError::TooManyRows { rows: sources.len(), limit: self.max_rows });
         }
-        if let Some(found) = sources.iter().copied().find(|source| *source >= self.rows) {
-            return Err(BackendError::Shape { what: "row to go on from", found, expected: self.rows });
+        let width = self.model.dims.n_text_state;
+        let sequences = self.sequences_mut();
+        if let Some(found) = sources.iter().copied().find(|source| *source >= sequences.rows) {
+            return Err(BackendError::Shape { what: "row to go on from", found, expected: sequences.rows });
         }
-        self.cache.reorder(sources, self.length * 2 * self.model.dims.n_text_state);
-        self.rows = sources.len();
+        sequences.cache.reorder(sources, sequences.length * 2 * width);
+        sequences.rows = sources.len();
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError> {
-        let rows = self.rows;
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut Vec<f32>) -> Result<(), BackendError> {
+        let rows = self.sequences().rows;
         let per_row = tokens.len() / rows;
         if per_row == 0 || per_row * rows != tokens.len() {
             return Err(BackendError::Shape { what: "list of tokens", found: tokens.len(), expected: rows });
         }
-        let wanted = match want {
-            LogitsFor::Nothing => 0,
-            LogitsFor::Last => rows,
-            LogitsFor::LastAnd(position) if position >= per_row => {
-                return Err(BackendError::Shape { what: "position of logits", found: position, expected: per_row });
-            }
-            LogitsFor::LastAnd(_) => 2 * rows,
-            LogitsFor::Every => tokens.len(),
-        };
-        self.check_logits(wanted, logits)?;
-        self.run(tokens, per_row, None)?;
-        let last = per_row - 1;
-        match want {
-            LogitsFor::Nothing => {}
-            LogitsFor::Last => self.logits((0..rows).map(|row| row * per_row + last), logits),
-            LogitsFor::LastAnd(position) => {
-                self.logits((0..rows).flat_map(|row| [row * per_row + position, row * per_row + last]), logits);
-            }
-            LogitsFor::Every => self.logits(0..tokens.len(), logits),
+        if let LogitsFor::LastAnd(position) = want
+            && position >= per_row
+        {
+            return Err(BackendError::Shape { what: "position of logits", found: position, expected: per_row });
+        }
+        self.give(tokens, (0..rows).flat_map(|row| want.positions(per_row).map(move |at| row * per_row + at)))?;
+        let mut sequences = self.sequences.take().expect(LENT);
+        // They are written where the caller wants them.
+        std::mem::swap(&mut sequences.logits, logits);
+        let model = &*self.model;
+        let mut sequences = model.cores.together(sequences, |memory, batch| step(model, memory, batch, None));
+        std::mem::swap(&mut sequences.logits, logits);
+        let abandoned = std::mem::take(&mut sequences.abandoned);
+        self.sequences = Some(sequences);
+        if abandoned {
+            let reason = "a step that was made for several windows was broken off".to_owned();
+            return Err(BackendError::Device { device: model.device.name.clone(), reason });
         }
         Ok(())
     }
@@ -308,7 +391,7 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         tokens: &[TokenId],
         heads: &[(usize, usize)],
         scores: &mut [f32],
-        logits: &mut [f32],
+        logits: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         let expected = heads.len() * tokens.len() * self.positions();
         if scores.len() != expected {
@@ -324,10 +407,14 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
                 expected: dims.n_text_layer * dims.n_text_head,
             });
         }
-        self.check_logits(tokens.len(), logits)?;
         self.restart(1)?;
-        self.run(tokens, tokens.len(), Some(Capture { heads, scores, tokens: tokens.len() }))?;
-        self.logits(0..tokens.len(), logits);
+        self.give(tokens, 0..tokens.len())?;
+        let model = Arc::clone(&self.model);
+        let capture = Capture { heads, scores, tokens: tokens.len() };
+        let sequences = self.sequences.as_mut().expect(LENT);
+        std::mem::swap(&mut sequences.logits, logits);
+        model.cores.alone(|memory| step(&model, memory, std::slice::from_mut(sequences), Some(capture)));
+        std::mem::swap(&mut sequences.logits, logits);
         self.restart(1)
     }
 }

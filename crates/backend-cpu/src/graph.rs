@@ -9,6 +9,7 @@ use amanuensis_kernels::{
 use amanuensis_whisper::{DeviceInfo, Dims, Model, Weights};
 
 use crate::cache::{Stored, Writer, report};
+use crate::cores::Cores;
 use crate::decoder::CpuDecoder;
 use crate::encoder::CpuEncoder;
 use crate::{LoadError, Precision};
@@ -18,7 +19,7 @@ use crate::{LoadError, Precision};
 pub struct CpuModel<W> {
     pub(crate) dims: Dims,
     pub(crate) device: Arc<DeviceInfo>,
-    pub(crate) pool: Arc<ThreadPool>,
+    pub(crate) cores: Cores,
     /// How keys and values of a window are held.
     pub(crate) keys_values: KeyValueNumber,
     /// First convolution: `[d, 3 * n_mels]`. Its input is the raw spectrogram, so it stays in 32-bit floats: in whole numbers it
@@ -138,7 +139,7 @@ impl<W: WeightMatrix + 'static> CpuModel<W> {
         reader: &mut Reader<'_>,
         precision: Precision,
         device: Arc<DeviceInfo>,
-        pool: Arc<ThreadPool>,
+        threads: NonZeroUsize,
     ) -> Result<Self, LoadError> {
         let dims = *reader.weights.dims();
         let encoder = (0..dims.n_audio_layer)
@@ -167,15 +168,16 @@ impl<W: WeightMatrix + 'static> CpuModel<W> {
                 })
             })
             .collect::<Result<_, LoadError>>()?;
+        let keys_values = match precision {
+            Precision::F32 => KeyValueNumber::F32,
+            Precision::Bf16 => KeyValueNumber::Bf16,
+            Precision::Int8 => KeyValueNumber::Int8,
+        };
         Ok(Self {
             dims,
             device,
-            pool,
-            keys_values: match precision {
-                Precision::F32 => KeyValueNumber::F32,
-                Precision::Bf16 => KeyValueNumber::Bf16,
-                Precision::Int8 => KeyValueNumber::Int8,
-            },
+            cores: Cores::new(ThreadPool::new(threads), &dims, keys_values),
+            keys_values,
             conv1: reader.convolution("encoder.conv1")?,
             conv2: reader.convolution("encoder.conv2")?,
             audio_positions: reader.values("encoder.positional_embedding")?,
@@ -202,12 +204,8 @@ impl<W: WeightMatrix + 'static> Model for CpuModel<W> {
         Box::new(CpuDecoder::new(self, max_rows))
     }
 
-    fn cores(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(self.pool.threads())
-    }
-
-    fn divide(&self, windows: usize) {
-        self.pool.divide(windows);
+    fn shares_cores(&self) -> bool {
+        true
     }
 }
 

@@ -4,6 +4,7 @@
 //! encoder and decoder holds the memory it works in.
 
 mod cache;
+mod cores;
 mod decoder;
 mod encoder;
 mod graph;
@@ -12,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use amanuensis_kernels::{Level, PackedBf16, PackedF32, PackedI8, ThreadPool, WeightMatrix};
+use amanuensis_kernels::{Level, PackedBf16, PackedF32, PackedI8, WeightMatrix};
 use amanuensis_whisper::{DeviceInfo, Model, WeightError, Weights};
 
 use cache::{Place, report};
@@ -83,15 +84,14 @@ fn load_as<W: WeightMatrix + 'static>(
     place: Option<&Place>,
     precision: &str,
 ) -> Result<Arc<dyn Model>, LoadError> {
-    let pool = Arc::new(ThreadPool::new(options.threads));
-    let threads = match pool.threads() {
+    let threads = match options.threads.get() {
         1 => "1 thread".to_owned(),
         count => format!("{count} threads"),
     };
     let detail = format!("{}, {precision}, {threads}", Level::best().name());
     let device = Arc::new(DeviceInfo { name: "cpu".to_owned(), detail });
     let model = |reader: &mut Reader<'_>| {
-        CpuModel::<W>::load(reader, options.precision, Arc::clone(&device), Arc::clone(&pool)).map(Arc::new)
+        CpuModel::<W>::load(reader, options.precision, Arc::clone(&device), options.threads).map(Arc::new)
     };
     let kept = || model(&mut Reader::stored(weights, place?.open()?)).ok();
     if let Some(model) = kept() {

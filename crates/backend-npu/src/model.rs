@@ -37,10 +37,6 @@ impl Model for NpuModel {
     fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn Decoder> {
         Arc::clone(&self.model).decoder(max_rows)
     }
-
-    fn divide(&self, windows: usize) {
-        self.model.divide(windows);
-    }
 }
 
 /// One of the encoder's users.

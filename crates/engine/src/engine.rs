@@ -1,13 +1,12 @@
 //! The engine: the scheduler behind a lock, the threads that ask it for work, and the handle by which it is used.
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use amanuensis_pool::Pool;
-use amanuensis_whisper::{DeviceInfo, Dims, EncodeReport, FRAMES_PER_WINDOW, Model, SAMPLES_PER_WINDOW, Sequencer};
+use amanuensis_whisper::{DeviceInfo, Dims, EncodeReport, FRAMES_PER_WINDOW, SAMPLES_PER_WINDOW, Sequencer};
 
 use crate::metrics::{Metrics, Snapshot};
 use crate::recording::Recording;
@@ -42,7 +41,6 @@ struct Inner {
 
 /// What the threads and the handles share.
 pub(crate) struct Shared {
-    model: Arc<dyn Model>,
     settings: Settings,
     limits: Limits,
     began: Instant,
@@ -77,7 +75,7 @@ impl Engine {
         let cpu = DeviceInfo { name: "cpu".to_owned(), detail: "spectrograms are always computed there".to_owned() };
         let metrics = Metrics::new([cpu, device.clone(), decoder.device()]);
         drop(decoder);
-        let limits = limits(&settings, encoder.max_batch(), speech.model.cores());
+        let limits = limits(&settings, encoder.max_batch(), speech.model.shares_cores());
         let state = State {
             scheduler: Scheduler::new(limits, pools(&limits, &dims)),
             metrics,
@@ -85,7 +83,6 @@ impl Engine {
             idle_since: None,
         };
         let shared = Arc::new(Shared {
-            model: Arc::clone(&speech.model),
             settings,
             limits,
             began: Instant::now(),
@@ -208,18 +205,17 @@ impl Drop for Inner {
     }
 }
 
-fn limits(settings: &Settings, max_batch: usize, cores: Option<NonZeroUsize>) -> Limits {
-    let cores = cores.map(NonZeroUsize::get);
+fn limits(settings: &Settings, max_batch: usize, shares_cores: bool) -> Limits {
     let [mel, decode] = [settings.mel_workers, settings.decode_workers].map(|count| count.clamp(1, MOST_WORKERS));
     // One worker for a device, which may take several windows. Where decoders use it too, windows are taken one by one, and a
     // second worker is kept for live requests.
-    let (encode, batch) = if cores.is_some() { (2, 1) } else { (1, max_batch.max(1)) };
+    let (encode, batch) = if shares_cores { (2, 1) } else { (1, max_batch.max(1)) };
     Limits {
         mode: settings.mode,
         queue: settings.queue.clamp(1, MOST_QUEUED),
         workers: [mel, encode, decode],
         batch,
-        cores,
+        shares_cores,
         // Enough to fill every stage and the queues between them.
         under_way: [LIVE_UNDER_WAY, INTERACTIVE_UNDER_WAY, mel + (encode + 1) * batch + decode],
         ageing: settings.ageing,
@@ -364,9 +360,8 @@ impl Shared {
         }
     }
 
-    /// Divides the cores among those that work, and wakes a worker of each stage that has something to do.
+    /// Wakes a worker of each stage that has something to do.
     fn wake(&self, state: &State, now: Duration) {
-        self.model.divide(state.scheduler.on_cores());
         for stage in Stage::ALL {
             if state.scheduler.has_work(stage, now) {
                 self.wake[stage as usize].notify_one();
@@ -404,7 +399,7 @@ mod tests {
             n_text_layer: 6,
         };
         let settings = Settings { mel_workers: MOST_WORKERS, decode_workers: MOST_WORKERS, ..Settings::default() };
-        let pools = pools(&limits(&settings, 1, NonZeroUsize::new(MOST_WORKERS)), &base_en);
+        let pools = pools(&limits(&settings, 1, true), &base_en);
         let lease = || [&pools.audio, &pools.mel, &pools.encoded].map(|pool| pool.lease().expect("there is one"));
         let held: Vec<_> = (0..4).map(|_| lease()).collect();
         let bytes: usize = pools.stats().iter().map(|pool| pool.bytes).sum();

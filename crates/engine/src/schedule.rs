@@ -72,8 +72,8 @@ pub(crate) struct Limits {
     pub(crate) workers: [usize; 3],
     /// Windows that the encoder takes at a time; 1 where there are several encoders.
     pub(crate) batch: usize,
-    /// Cores that encoders and decoders share; `None` where the encoder has a device of its own.
-    pub(crate) cores: Option<usize>,
+    /// Whether encoders and decoders use the same cores, or the encoder has a device of its own.
+    pub(crate) shares_cores: bool,
     /// Requests of each priority that may be under way.
     pub(crate) under_way: [usize; 3],
     pub(crate) ageing: Duration,
@@ -273,7 +273,8 @@ impl<W> Scheduler<W> {
                 joins && (entry.started || self.may_start(entry, &under_way))
             })
         };
-        let others_may = room > KEPT_FOR_LIVE && self.core_is_free(stage);
+        let others_may =
+            room > KEPT_FOR_LIVE && (stage != Stage::Encode || !self.limits.shares_cores || self.may_encode());
         let best = ready()
             .filter(|(_, entry, _)| entry.priority == Priority::Live || others_may)
             .min_by_key(|(index, entry, _)| (entry.priority, *index));
@@ -301,29 +302,15 @@ impl<W> Scheduler<W> {
         if needs_worker && workers > 1 { buffers.min(workers.saturating_sub(self.running(stage))) } else { buffers }
     }
 
-    /// Whether a window that is not live has a core to be worked on with. A live one divides the cores with those that have them,
-    /// and no other is encoded before it is over. What is encoded is decoded before more is encoded.
+    /// Whether a window that is not live may be encoded now, where that takes the cores from what is decoded.
     ///
-    /// One window at a time is encoded, with all cores that decoders leave: encoding is bound by computing and decoding by reading
-    /// weights, so that they go well beside each other, and each is slow beside its like.
-    fn core_is_free(&self, stage: Stage) -> bool {
-        let Some(cores) = self.limits.cores else { return true };
+    /// One at a time is, with all cores, until as many are decoded side by side as can be: they read the weights once for all of
+    /// them. While a live request is under way there is none, so that it waits for at most one.
+    fn may_encode(&self) -> bool {
         let is_live = |entry: &Entry<W>| entry.started && entry.priority == Priority::Live;
-        match stage {
-            Stage::Mel => true,
-            Stage::Encode => {
-                let is_alone = self.running(Stage::Encode) == 0 && !self.entries.iter().any(is_live);
-                is_alone && self.on_cores() + self.waiting(Stage::Decode) < cores
-            }
-            // What is decoded holds a buffer that a live one may wait for.
-            Stage::Decode => self.on_cores() < cores,
-        }
-    }
-
-    /// Windows that are worked on with the cores that decoders use, and encoders where they share them.
-    pub(crate) fn on_cores(&self) -> usize {
-        let encode = if self.limits.cores.is_some() { self.running(Stage::Encode) } else { 0 };
-        encode + self.running(Stage::Decode)
+        let decoded = self.running(Stage::Decode) + self.waiting(Stage::Decode);
+        let together = self.limits.workers[Stage::Decode as usize].saturating_sub(KEPT_FOR_LIVE).max(1);
+        self.running(Stage::Encode) == 0 && decoded < together && !self.entries.iter().any(is_live)
     }
 
     /// Whether a window may enter. One at a time may go through the stages of the sequential mode.

@@ -77,8 +77,7 @@ impl Default for Settings {
             mode: Mode::default(),
             queue: MOST_QUEUED,
             mel_workers: cores.min(MOST_WORKERS),
-            // One is kept for live requests.
-            decode_workers: (cores + 1).min(MOST_WORKERS),
+            decode_workers: MOST_WORKERS,
             trim_context: TrimContext::default(),
             ageing: Duration::from_secs(5),
             shrink_after: Duration::from_secs(60),

@@ -2,7 +2,6 @@
 
 mod simulated;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -243,63 +242,38 @@ fn a_live_request_overtakes_all_but_the_window_in_the_encoder() {
 
 const WINDOWS: usize = 16;
 
-/// Two cores that everything is done on. Every window is encoded while the one before is decoded, or the test does not end.
+/// Cores that everything is done on. Every window is decoded beside another, or the test does not end.
 struct Cores {
     pair: Barrier,
-    begun: [AtomicUsize; 2],
-    divided: AtomicUsize,
-    working: AtomicUsize,
-}
-
-impl Cores {
-    fn work(&self, work: impl FnOnce()) {
-        let working = self.working.fetch_add(1, Ordering::SeqCst) + 1;
-        let divided = self.divided.load(Ordering::SeqCst);
-        assert!(working <= 2 && working <= divided, "{working} at work on cores for {divided}");
-        work();
-        self.working.fetch_sub(1, Ordering::SeqCst);
-    }
+    encoding: AtomicUsize,
+    decoding: AtomicUsize,
 }
 
 impl Hooks for Arc<Cores> {
     fn encode(&self, numbers: &[u32], _: &[usize]) -> Result<(), BackendError> {
         assert_eq!(numbers.len(), 1);
-        let is_first = self.begun[0].fetch_add(1, Ordering::SeqCst) == 0;
-        self.work(|| {
-            if !is_first {
-                self.pair.wait();
-            }
-        });
+        assert_eq!(self.encoding.fetch_add(1, Ordering::SeqCst), 0, "two windows are encoded beside each other");
+        assert!(self.decoding.load(Ordering::SeqCst) < 2, "what is decoded waits for more than it can be decoded with");
+        self.encoding.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     }
 
     fn decode(&self, _: u32) -> Result<(), BackendError> {
-        let is_last = self.begun[1].fetch_add(1, Ordering::SeqCst) == WINDOWS - 1;
-        self.work(|| {
-            if !is_last {
-                self.pair.wait();
-            }
-        });
+        assert!(self.decoding.fetch_add(1, Ordering::SeqCst) < 2);
+        self.pair.wait();
+        self.decoding.fetch_sub(1, Ordering::SeqCst);
         Ok(())
     }
 
-    fn cores(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(2)
-    }
-
-    fn divide(&self, windows: usize) {
-        self.divided.store(windows, Ordering::SeqCst);
+    fn shares_cores(&self) -> bool {
+        true
     }
 }
 
 #[test]
-fn as_many_windows_as_cores_are_worked_on_side_by_side() {
-    let cores = Arc::new(Cores {
-        pair: Barrier::new(2),
-        begun: Default::default(),
-        divided: AtomicUsize::new(0),
-        working: AtomicUsize::new(0),
-    });
+fn windows_are_encoded_one_by_one_and_decoded_side_by_side() {
+    let cores = Arc::new(Cores { pair: Barrier::new(2), encoding: AtomicUsize::new(0), decoding: AtomicUsize::new(0) });
+    // One of the three is kept for live windows.
     let settings = Settings { decode_workers: 3, ..Settings::default() };
     let engine = Engine::start(speech(Arc::clone(&cores), 1), settings).expect("it starts");
     let submit = |seed| engine.submit(request(noise(SECOND, seed), Priority::Batch)).expect("there is room");
@@ -308,7 +282,6 @@ fn as_many_windows_as_cores_are_worked_on_side_by_side() {
         job.wait().expect("it is transcribed");
     }
     assert_at_rest(&engine);
-    assert_eq!(cores.divided.load(Ordering::SeqCst), 0);
 }
 
 #[test]

@@ -94,7 +94,7 @@ pub(crate) fn words(
     let held = decoder.positions();
     let positions = positions.min(held);
     let mut scores = vec![0.0; heads.len() * tokens.len() * held];
-    let mut logits = vec![0.0; tokens.len() * dims.n_vocab];
+    let mut logits = Vec::new();
     decoder.align(&tokens, &heads, &mut scores, &mut logits)?;
 
     // Each text token is predicted one position before its own.

@@ -1,6 +1,5 @@
 //! What a device must do: encode windows, and decode tokens against an encoded window.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +170,20 @@ pub enum LogitsFor {
     Every,
 }
 
+impl LogitsFor {
+    /// Positions of a row to which so many tokens are appended.
+    pub fn positions(self, tokens: usize) -> impl Iterator<Item = usize> {
+        let last = tokens.saturating_sub(1)..tokens;
+        let (first, others) = match self {
+            Self::Nothing => (None, 0..0),
+            Self::Last => (None, last),
+            Self::LastAnd(position) => (Some(position), last),
+            Self::Every => (None, 0..tokens),
+        };
+        first.into_iter().chain(others)
+    }
+}
+
 /// Decodes tokens against one encoded window, several rows (beams, samples) at a time.
 ///
 /// Holds its own caches, made once for `max_rows`: nothing is allocated while decoding.
@@ -207,18 +220,18 @@ pub trait Decoder: Send {
     /// [`BackendError::TooManyRows`].
     fn reorder(&mut self, sources: &[usize]) -> Result<(), BackendError>;
 
-    /// Appends the same number of tokens to every row, and writes the logits asked for.
+    /// Appends the same number of tokens to every row, and writes the logits asked for, in place of what `logits` held.
     ///
-    /// *Shape*: `tokens` is `[rows, n]`; `logits` as [`LogitsFor`] says, exactly that long.
+    /// *Shape*: `tokens` is `[rows, n]`; `logits` becomes as [`LogitsFor`] says.
     ///
     /// # Errors
     /// [`BackendError::TooManyTokens`], [`BackendError::Shape`].
-    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError>;
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut Vec<f32>) -> Result<(), BackendError>;
 
     /// Runs `tokens` once from the start as a single row and writes the cross-attention scores
     /// (before softmax, scaled) of `heads`, given as (layer, head). Forgets all tokens before and after.
     ///
-    /// *Shape*: `scores` is `[heads, tokens, positions]`; `logits` is `[tokens, n_vocab]`.
+    /// *Shape*: `scores` is `[heads, tokens, positions]`; `logits` becomes `[tokens, n_vocab]`.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -227,7 +240,7 @@ pub trait Decoder: Send {
         tokens: &[TokenId],
         heads: &[(usize, usize)],
         scores: &mut [f32],
-        logits: &mut [f32],
+        logits: &mut Vec<f32>,
     ) -> Result<(), BackendError>;
 }
 
@@ -242,12 +255,9 @@ pub trait Model: Send + Sync {
     /// A decoder over these weights, with caches for `max_rows` rows.
     fn decoder(self: Arc<Self>, max_rows: usize) -> Box<dyn Decoder>;
 
-    /// The cores that its encoders and decoders share: so many windows can be worked on side by side with gain. `None` where
-    /// one window after the other is encoded, on a device that takes nothing from the decoders.
-    fn cores(&self) -> Option<NonZeroUsize> {
-        None
+    /// Whether its encoders and decoders use the same cores, in turns: what is decoded waits while a window is encoded. It is
+    /// then well to encode several windows before they are decoded, side by side.
+    fn shares_cores(&self) -> bool {
+        false
     }
-
-    /// From now on so many windows are worked on with the cores, which are divided among them.
-    fn divide(&self, _windows: usize) {}
 }

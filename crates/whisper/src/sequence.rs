@@ -293,7 +293,7 @@ mod tests {
         fn reorder(&mut self, _: &[usize]) -> Result<(), BackendError> {
             Err(BackendError::NotFinite)
         }
-        fn forward(&mut self, _: &[TokenId], _: LogitsFor, _: &mut [f32]) -> Result<(), BackendError> {
+        fn forward(&mut self, _: &[TokenId], _: LogitsFor, _: &mut Vec<f32>) -> Result<(), BackendError> {
             Err(BackendError::NotFinite)
         }
         fn align(
@@ -301,7 +301,7 @@ mod tests {
             _: &[TokenId],
             _: &[(usize, usize)],
             _: &mut [f32],
-            _: &mut [f32],
+            _: &mut Vec<f32>,
         ) -> Result<(), BackendError> {
             Err(BackendError::NotFinite)
         }

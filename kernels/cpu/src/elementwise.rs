@@ -326,6 +326,48 @@ per_level! {
     }
 }
 
+/// Values of which the largest is found before it is looked for where it is: they stay in the first-level cache.
+const BLOCK: usize = 1024;
+
+per_level! {
+    /// The largest value, and where it is first: minus infinity and 0 where there is none. What is not a number is not seen.
+    pub fn argmax(values: &[f32]) -> (usize, f32) {
+        let (mut most, mut from) = (f32::NEG_INFINITY, None);
+        for (block, values) in values.chunks(BLOCK).enumerate() {
+            // SAFETY: passed on from the caller.
+            let of_block = unsafe { largest::<V>(values) };
+            if of_block > most {
+                (most, from) = (of_block, Some(block * BLOCK));
+            }
+        }
+        let at = |from: usize| values[from..].iter().position(|value| *value == most).map(|at| from + at);
+        (from.and_then(at).unwrap_or_default(), most)
+    }
+}
+
+per_level! {
+    /// The natural logarithm of the sum of exponentials; minus infinity where there is none. Not a number if a value is none.
+    pub fn log_sum_exp(values: &[f32]) -> f32 {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let largest = largest::<V>(values);
+            if !largest.is_finite() {
+                return largest;
+            }
+            let (most, factor) = (V::splat(largest), V::splat(std::f32::consts::LOG2_E));
+            let sum = fold!(
+                V,
+                values,
+                f32::NEG_INFINITY,
+                0.0,
+                |sum, value| sum.add(exp2(value.sub(most).mul(factor), true)),
+                |a, b| a.add(b)
+            );
+            largest + sum.sum().ln()
+        }
+    }
+}
+
 per_level! {
     /// [`gelu`], less precisely.
     #[cfg(test)]
@@ -395,6 +437,38 @@ mod tests {
             for row in values.chunks_exact(width) {
                 assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn the_largest_is_found_wherever_it_is() {
+        assert_eq!(argmax(&[]), (0, f32::NEG_INFINITY));
+        assert_eq!(argmax(&[f32::NEG_INFINITY; 3]), (0, f32::NEG_INFINITY));
+        assert_eq!(argmax(&[f32::NAN, -1.0, f32::NAN]), (1, -1.0));
+        for length in [1, 16, 17, 1023, 1024, 1025, 5000] {
+            let mut values: Vec<f32> = (0..length).map(|index| -((index % 7) as f32)).collect();
+            for at in [0, length / 2, length - 1] {
+                let before = std::mem::replace(&mut values[at], 0.5);
+                assert_eq!(argmax(&values), (at, 0.5), "{length}");
+                values[at] = before;
+            }
+            // The first of several.
+            assert_eq!(argmax(&values), (0, 0.0));
+        }
+    }
+
+    #[test]
+    fn log_sum_exp_is_near_the_definition() {
+        assert_eq!(log_sum_exp(&[]), f32::NEG_INFINITY);
+        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY; 20]), f32::NEG_INFINITY);
+        assert!(log_sum_exp(&[1.0, f32::NAN]).is_nan());
+        for length in [1_usize, 5, 33, 1501, if cfg!(miri) { 2000 } else { 51_865 }] {
+            let mut values: Vec<f32> = (0..length).map(|index| (index * 7919 % 401) as f32 / 10.0 - 25.0).collect();
+            values[length / 3] = f32::NEG_INFINITY;
+            values[length - 1] = 30.5;
+            let exact = values.iter().map(|value| f64::from(*value).exp()).sum::<f64>().ln() as f32;
+            let ours = log_sum_exp(&values);
+            assert!((ours - exact).abs() < 2e-5, "{length}: {ours}, not {exact}");
         }
     }
 

@@ -19,8 +19,8 @@ mod threads;
 mod vector;
 mod words;
 
-pub use attention::{Cached, KeyValueNumber, KeyValues, attend_cached};
-pub use elementwise::{gelu, layer_norm, softmax};
+pub use attention::{Cached, KeyValueNumber, KeyValues, attend_cached, attend_each};
+pub use elementwise::{argmax, gelu, layer_norm, log_sum_exp, softmax};
 pub use level::Level;
 pub use matrix::{Activations, Epilogue, Norm, WeightMatrix, perceptron};
 pub use packed_float::{PackedBf16, PackedF32};

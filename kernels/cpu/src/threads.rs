@@ -13,17 +13,14 @@ const LOOKS: u32 = if cfg!(miri) { 10 } else { 2_000 };
 
 /// Threads that wait for work. A job is a number of tasks; whoever is free takes the next, the caller among them.
 ///
-/// A caller that finds the pool at work for another does its job alone. So that jobs side by side use no more threads than there
-/// are, the threads are [divided](ThreadPool::divide) among their callers. A caller waits only for threads that have joined its
-/// job: one that is slow to wake up holds up nobody. Nothing is allocated by [`run`](ThreadPool::run), and nobody spins for
-/// longer than it takes to wake a thread.
+/// A caller that finds the pool at work for another does its job alone. A caller waits only for threads that have joined its job:
+/// one that is slow to wake up holds up nobody. Nothing is allocated by [`run`](ThreadPool::run), and nobody spins for longer
+/// than it takes to wake a thread.
 #[derive(Debug)]
 pub struct ThreadPool {
     shared: Arc<Shared>,
     /// Held by the caller whose job the threads are on.
     turn: Mutex<()>,
-    /// Among whom the threads are divided.
-    callers: AtomicUsize,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -48,22 +45,15 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above, and the closure that a job points to is Sync.
 unsafe impl Send for Shared {}
 
-/// Which job is on (32 bits), whether it is open, for how many threads besides the caller (15), and how many have not left it (16).
+/// Which job is on (32 bits), whether it is open (1), and how many threads have not left it (31).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Phase(u64);
 
 impl Phase {
     const OPEN: u64 = 1 << 31;
-    const MOST_HELPERS: u64 = (1 << 15) - 1;
 
-    fn next(self, helpers: usize) -> Self {
-        let helpers = (helpers as u64).min(Self::MOST_HELPERS);
-        Self(((self.0 >> 32) + 1) << 32 | Self::OPEN | helpers << 16)
-    }
-
-    /// Whether `thread` may join, if it has not: the first ones may.
-    fn admits(self, thread: usize) -> bool {
-        self.is_open() && thread as u64 <= (self.0 >> 16 & Self::MOST_HELPERS)
+    fn next(self) -> Self {
+        Self(((self.0 >> 32) + 1) << 32 | Self::OPEN)
     }
 
     fn job(self) -> u64 {
@@ -75,7 +65,7 @@ impl Phase {
     }
 
     fn joined(self) -> u64 {
-        self.0 & 0xffff
+        self.0 & (Self::OPEN - 1)
     }
 }
 
@@ -106,13 +96,7 @@ impl ThreadPool {
                 std::thread::Builder::new().name(format!("kernel-{index}")).spawn(move || shared.work(index)).ok()
             })
             .collect();
-        Self { shared, turn: Mutex::new(()), callers: AtomicUsize::new(1), workers }
-    }
-
-    /// From the next jobs on, so many callers have jobs at a time. Each has the thread that it calls with, so that a job is
-    /// helped by no more threads than are left.
-    pub fn divide(&self, callers: usize) {
-        self.callers.store(callers, Ordering::Relaxed);
+        Self { shared, turn: Mutex::new(()), workers }
     }
 
     /// Threads that work on a job.
@@ -125,8 +109,7 @@ impl ThreadPool {
     ///
     /// *Panics*: if a task does.
     pub fn run(&self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
-        let helpers = self.threads().saturating_sub(self.callers.load(Ordering::Relaxed).max(1));
-        if tasks < 2 || helpers == 0 {
+        if tasks < 2 || self.workers.is_empty() {
             return (0..tasks).for_each(|index| task(index, 0));
         }
         let _turn = match self.turn.try_lock() {
@@ -146,7 +129,7 @@ impl ThreadPool {
         unsafe { *shared.job.get() = Some(Job { run, tasks }) };
         shared.next_task.store(0, Ordering::Relaxed);
         shared.panicked.store(false, Ordering::Relaxed);
-        shared.phase.store(shared.phase(Ordering::Relaxed).next(helpers).0, Ordering::SeqCst);
+        shared.phase.store(shared.phase(Ordering::Relaxed).next().0, Ordering::SeqCst);
         if shared.sleepers.load(Ordering::SeqCst) > 0 {
             drop(shared.lock());
             shared.work.notify_all();
@@ -208,7 +191,7 @@ impl Shared {
 
     fn work(&self, thread: usize) {
         let mut seen = 0;
-        while let Some(job) = self.join(thread, &mut seen) {
+        while let Some(job) = self.join(&mut seen) {
             // SAFETY: the caller of this job waits until this thread has left it, which is after this use.
             let run = unsafe { &*job.run };
             let outcome = catch_unwind(AssertUnwindSafe(|| self.take_tasks(run, job.tasks, thread)));
@@ -225,7 +208,7 @@ impl Shared {
     }
 
     /// Joins the next job, waiting for it; `None` when the pool closes. `seen` is the number of the last.
-    fn join(&self, thread: usize, seen: &mut u64) -> Option<Job> {
+    fn join(&self, seen: &mut u64) -> Option<Job> {
         let mut looks = 0;
         loop {
             if self.closing.load(Ordering::Relaxed) {
@@ -233,12 +216,12 @@ impl Shared {
             }
             let phase = self.phase(Ordering::Acquire);
             let joined = Phase(phase.0 + 1);
-            if !phase.admits(thread) || phase.job() == *seen {
+            if !phase.is_open() || phase.job() == *seen {
                 looks += 1;
                 if looks < LOOKS {
                     std::hint::spin_loop();
                 } else {
-                    self.sleep(thread, *seen);
+                    self.sleep(*seen);
                     looks = 0;
                 }
             } else if self.phase.compare_exchange(phase.0, joined.0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
@@ -249,14 +232,14 @@ impl Shared {
         }
     }
 
-    /// Sleeps until there is a job for this thread that it has not seen, or the pool closes.
-    fn sleep(&self, thread: usize, seen: u64) {
+    /// Sleeps until there is a job that this thread has not seen, or the pool closes.
+    fn sleep(&self, seen: u64) {
         let mut guard = self.lock();
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         // Either this sees the new phase, or its caller sees the sleeper: both are in one order.
         while !self.closing.load(Ordering::SeqCst) {
             let phase = self.phase(Ordering::SeqCst);
-            if phase.admits(thread) && phase.job() != seen {
+            if phase.is_open() && phase.job() != seen {
                 break;
             }
             guard = self.work.wait(guard).unwrap_or_else(PoisonError::into_inner);
@@ -304,23 +287,6 @@ mod tests {
                 arrived.wait();
             });
             assert!(threads.iter().all(|count| count.load(Ordering::Relaxed) == 1));
-        }
-    }
-
-    #[test]
-    fn divided_threads_are_no_more_than_there_are() {
-        let pool = pool(3);
-        for (callers, most) in [(0, 3), (1, 3), (2, 2), (3, 1), (9, 1)] {
-            pool.divide(callers);
-            let threads: [AtomicU32; 3] = Default::default();
-            // As many wait for each other as may take part, and all others have the time to.
-            let arrived = std::sync::Barrier::new(most);
-            pool.run(50 * most, |_, thread| {
-                threads[thread].fetch_add(1, Ordering::Relaxed);
-                arrived.wait();
-            });
-            let used = threads.iter().filter(|count| count.load(Ordering::Relaxed) > 0).count();
-            assert_eq!(used, most, "{callers} callers");
         }
     }
 

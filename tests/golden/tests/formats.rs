@@ -17,7 +17,7 @@ fn fingerprint(loaded: &mut Loaded) -> (Vec<f32>, Vec<f32>) {
     let encoded = loaded.encode(&noise(11, 160_000, 0.25));
     let mut decoder = std::sync::Arc::clone(&loaded.model).decoder(1);
     decoder.start(&encoded).expect("a whole window");
-    let mut logits = vec![f32::NAN; 3 * loaded.weights.dims().n_vocab];
+    let mut logits = Vec::new();
     let sot = loaded.weights.tokenizer().sot();
     decoder.forward(&[sot, 1000, 2000], LogitsFor::Every, &mut logits).expect("few tokens");
     (encoded, logits)

@@ -1,13 +1,16 @@
-//! Models against openai-whisper: encoder, logits, languages, tokens of windows, segments and words of recordings.
+//! Models against openai-whisper: encoder, logits, languages, tokens of windows, segments and words of recordings. And windows
+//! decoded side by side against the same decoded alone.
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
-use amanuensis_golden::{DecodeCase, Expectations, ModelCase, RecordingCase};
+use amanuensis_backend_cpu::Precision;
+use amanuensis_golden::{DecodeCase, Expectations, ModelCase, NumberType, Recipe, RecordingCase, noise};
 use amanuensis_whisper::align::alignment_heads;
 use amanuensis_whisper::{
-    DecodeOptions, Decoder, Dims, LogitsFor, SAMPLES_PER_WINDOW, Segment, Sequencer, Task, WindowDecoder,
+    DecodeOptions, Decoder, Dims, Dtype, LogitsFor, SAMPLES_PER_WINDOW, Segment, Sequencer, Task, TokenId,
+    WindowDecoder,
 };
 
 use common::{Loaded, largest_difference};
@@ -96,7 +99,7 @@ fn logits(expectations: &Expectations, case: &ModelCase, loaded: &mut Loaded, de
     let n_vocab = loaded.weights.dims().n_vocab;
     for case in &case.logits {
         decoder.start(&loaded.encode(&expectations.clip(&case.clip))).expect("a whole window");
-        let mut logits = vec![f32::NAN; case.tokens.len() * n_vocab];
+        let mut logits = Vec::new();
         decoder.forward(&case.tokens, LogitsFor::Every, &mut logits).expect("few tokens");
         let sampled = |logits: &[f32]| -> Vec<f32> {
             logits.chunks_exact(n_vocab).flat_map(|row| row.iter().step_by(case.every)).copied().collect()
@@ -108,9 +111,10 @@ fn logits(expectations: &Expectations, case: &ModelCase, loaded: &mut Loaded, de
 
         // The same, token by token through the cache.
         decoder.restart(1).expect("one row");
-        let mut one_by_one = vec![f32::NAN; logits.len()];
-        for (token, logits) in case.tokens.iter().zip(one_by_one.chunks_exact_mut(n_vocab)) {
-            decoder.forward(&[*token], LogitsFor::Last, logits).expect("few tokens");
+        let mut one_by_one = Vec::new();
+        for token in &case.tokens {
+            decoder.forward(&[*token], LogitsFor::Last, &mut logits).expect("few tokens");
+            one_by_one.extend_from_slice(&logits);
         }
         let largest = largest_difference(&sampled(&one_by_one), &expected);
         assert!(largest <= LOGIT_TOLERANCE, "{}, one by one: largest difference {largest}", case.clip);
@@ -241,4 +245,62 @@ fn check_recording(case: &RecordingCase, (found, language): &(Vec<Segment>, Stri
         }
     }
     assert_eq!(found.len(), case.segments.len(), "{what}");
+}
+
+/// Windows that are decoded side by side.
+const WINDOWS: u64 = 5;
+const STEPS: usize = 12;
+
+/// Logits of a prompt and of some steps, with beams that come and go: all differs from window to window.
+fn steps(decoder: &mut dyn Decoder, encoded: &[f32], window: u64) -> Vec<f32> {
+    let token = |step: usize| (1000 * window as usize + 17 * step) as TokenId;
+    let (mut all, mut logits) = (Vec::new(), Vec::new());
+    let prompt: Vec<TokenId> = (0..=window as usize).map(token).collect();
+    decoder.start(encoded).expect("a whole window");
+    decoder.forward(&prompt, LogitsFor::LastAnd(0), &mut logits).expect("a short prompt");
+    all.extend_from_slice(&logits);
+    let rows = 1 + window as usize % 3;
+    for step in 0..STEPS + window as usize {
+        if step == 2 {
+            decoder.reorder(&vec![0; rows]).expect("as many rows as the decoder has");
+        }
+        let rows = if step < 2 { 1 } else { rows };
+        let tokens: Vec<TokenId> = (0..rows).map(|row| token(step + row)).collect();
+        decoder.forward(&tokens, LogitsFor::Last, &mut logits).expect("few tokens");
+        all.extend_from_slice(&logits);
+    }
+    all
+}
+
+fn check_together(precision: Precision) {
+    let mut loaded = Loaded::ggml_as(&Recipe::small(), NumberType::Of(Dtype::F16), precision);
+    let encoded: Vec<Vec<f32>> = (0..WINDOWS).map(|seed| loaded.encode(&noise(seed, 48_000, 0.25))).collect();
+    let alone: Vec<Vec<f32>> = (0..WINDOWS)
+        .map(|window| steps(&mut *Arc::clone(&loaded.model).decoder(3), &encoded[window as usize], window))
+        .collect();
+    let start = Barrier::new(WINDOWS as usize + 1);
+    std::thread::scope(|scope| {
+        for window in 0..WINDOWS {
+            let (loaded, encoded, alone, start) = (&loaded, &encoded, &alone, &start);
+            scope.spawn(move || {
+                let mut decoder = Arc::clone(&loaded.model).decoder(3);
+                start.wait();
+                let found = steps(&mut *decoder, &encoded[window as usize], window);
+                let expected = &alone[window as usize];
+                assert_eq!(found.len(), expected.len());
+                let differs = found.iter().zip(expected).position(|(a, b)| a.to_bits() != b.to_bits());
+                assert_eq!(differs, None, "{precision:?}, window {window}");
+            });
+        }
+        start.wait();
+    });
+    // Another window is encoded as before.
+    assert_eq!(loaded.encode(&noise(0, 48_000, 0.25)), encoded[0]);
+}
+
+#[test]
+fn what_is_decoded_together_is_what_is_decoded_alone() {
+    for precision in [Precision::Int8, Precision::Bf16, Precision::F32] {
+        check_together(precision);
+    }
 }

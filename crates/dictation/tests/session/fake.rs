@@ -154,31 +154,32 @@ impl Decoder for Counter {
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError> {
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut Vec<f32>) -> Result<(), BackendError> {
         let n_vocab = self.model.dims.n_vocab;
         let count = tokens.len() / self.rows.len();
-        logits.fill(0.0);
-        let mut slots = logits.chunks_exact_mut(n_vocab);
+        logits.clear();
         for (row, new) in self.rows.iter_mut().zip(tokens.chunks_exact(count)) {
             let before = row.len();
             row.extend(new);
-            let wanted: Vec<usize> = match want {
-                LogitsFor::Nothing => vec![],
-                LogitsFor::Last => vec![count - 1],
-                LogitsFor::LastAnd(position) => vec![position, count - 1],
-                LogitsFor::Every => (0..count).collect(),
-            };
-            for position in wanted {
+            for position in want.positions(count) {
                 // Start of transcript and "no timestamps" come before what is said.
                 let at = (before + position + 1).saturating_sub(2);
                 let next = self.said.get(at).copied().unwrap_or(self.model.tokenizer.eot());
-                slots.next().unwrap()[next as usize] = SURE;
+                logits.resize(logits.len() + n_vocab, 0.0);
+                let start = logits.len() - n_vocab;
+                logits[start + next as usize] = SURE;
             }
         }
         Ok(())
     }
 
-    fn align(&mut self, _: &[TokenId], _: &[(usize, usize)], _: &mut [f32], _: &mut [f32]) -> Result<(), BackendError> {
+    fn align(
+        &mut self,
+        _: &[TokenId],
+        _: &[(usize, usize)],
+        _: &mut [f32],
+        _: &mut Vec<f32>,
+    ) -> Result<(), BackendError> {
         unreachable!("dictation asks for no word times")
     }
 }

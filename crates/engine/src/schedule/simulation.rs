@@ -87,17 +87,17 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let cores = random.one_in(2).then(|| 1 + random.below(4) as usize);
+        let shares_cores = random.one_in(2);
         // Either several encoders, or one that takes several windows.
         let several = 1 + random.below(5) as usize;
-        let (encoders, batch) = if cores.is_some() { (several, 1) } else { (1, several) };
+        let (encoders, batch) = if shares_cores { (several, 1) } else { (1, several) };
         let workers = [1 + random.below(4) as usize, encoders, 1 + random.below(4) as usize];
         let limits = Limits {
             mode: if random.one_in(5) { Mode::Sequential } else { Mode::Pipelined },
             queue: 1 + random.below(30) as usize,
             workers,
             batch,
-            cores,
+            shares_cores,
             under_way: [1 + random.below(4) as usize, 1 + random.below(3) as usize, 1 + random.below(10) as usize],
             ageing: if random.one_in(3) { NEVER } else { random.ms(400) },
         };
@@ -291,22 +291,24 @@ impl Simulation {
         task.work.audio = task.audio.take().or(task.work.audio.take());
     }
 
-    /// Cores that are shared are given to no more windows than there are, one of them encoded at a time, and none while a live
-    /// request is under way. Live ones do not wait for cores, nor do those whose age gives them the turn.
+    /// Where cores are shared, one window is encoded at a time, while fewer are decoded than can be side by side, and none while
+    /// a live request is under way. Live ones do not wait for that, nor do those whose age gives them the turn.
     fn check_cores(&self, stage: Stage, tasks: &[Task<Window>]) {
-        let Some(cores) = self.limits.cores.filter(|_| stage != Stage::Mel) else { return };
+        if !self.limits.shares_cores || stage != Stage::Encode {
+            return;
+        }
         let is_old = tasks[0].waited >= self.limits.ageing;
         if self.known[&tasks[0].id].priority == Priority::Live || is_old {
             return;
         }
-        let on_cores = self.running.iter().filter(|running| running.stage != Stage::Mel);
-        let before: usize = on_cores.map(|running| running.tasks.len()).sum();
-        assert!(before + tasks.len() <= cores, "{cores} cores are given to more windows");
-        let is_beside_another = stage == Stage::Encode && self.running.iter().any(|running| running.stage == stage);
-        assert!(!is_beside_another, "two windows are encoded beside each other");
+        let running = |stage| self.running.iter().filter(move |running| running.stage == stage);
+        assert_eq!(running(Stage::Encode).count(), 0, "two windows are encoded beside each other");
+        let waits = |known: &&Known| matches!(known.waits, Some((Stage::Decode, ..)));
+        let decoded = running(Stage::Decode).count() + self.known.values().filter(waits).count();
+        let side_by_side = self.limits.workers[Stage::Decode as usize].saturating_sub(1).max(1);
+        assert!(decoded < side_by_side, "more is encoded than is decoded side by side");
         let mut live = self.known.values().filter(|known| known.priority == Priority::Live && known.started);
-        let is_held_up = stage == Stage::Encode && live.next().is_some();
-        assert!(!is_held_up, "another window is encoded while a live request is under way");
+        assert!(live.next().is_none(), "another window is encoded while a live request is under way");
     }
 
     fn end(&mut self, running: Running) {
@@ -392,7 +394,7 @@ fn scheduler(batch: usize) -> Scheduler<u32> {
         queue: 100,
         workers: [1; 3],
         batch,
-        cores: None,
+        shares_cores: false,
         under_way: [2, 2, 9],
         ageing: Duration::from_secs(5),
     };

@@ -1,7 +1,6 @@
 //! A model that computes nothing: its text is a number that follows from the window's spectrogram, and what it takes is what the
 //! test makes it take. So a text that belongs to another request shows.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
 use amanuensis_engine::Speech;
@@ -32,13 +31,10 @@ pub trait Hooks: Send + Sync {
         Ok(())
     }
 
-    /// Cores that its encoders and decoders share.
-    fn cores(&self) -> Option<NonZeroUsize> {
-        None
+    /// Whether its encoders and decoders use the same cores.
+    fn shares_cores(&self) -> bool {
+        false
     }
-
-    /// It is told among how many windows they are divided.
-    fn divide(&self, _windows: usize) {}
 }
 
 pub fn speech(hooks: impl Hooks + 'static, max_batch: usize) -> Speech {
@@ -91,12 +87,8 @@ impl Model for Simulated {
         Box::new(SimulatedDecoder { model: self, max_rows, positions: 0, text: Vec::new(), times: true, given: 0 })
     }
 
-    fn cores(&self) -> Option<NonZeroUsize> {
-        self.hooks.cores()
-    }
-
-    fn divide(&self, windows: usize) {
-        self.hooks.divide(windows);
+    fn shares_cores(&self) -> bool {
+        self.hooks.shares_cores()
     }
 }
 
@@ -191,13 +183,16 @@ impl Decoder for SimulatedDecoder {
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError> {
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut Vec<f32>) -> Result<(), BackendError> {
         if matches!(want, LogitsFor::LastAnd(_)) {
             self.times = tokens.last() != Some(&TOKENIZER.no_timestamps());
         } else {
             self.given += 1;
         }
-        logits.fill(0.0);
+        logits.clear();
+        // After the prompt every row is given a token.
+        let wanted = if matches!(want, LogitsFor::LastAnd(_)) { 2 } else { tokens.len() };
+        logits.resize(wanted * DIMS.n_vocab, 0.0);
         let next = self.next() as usize;
         for row in logits.chunks_exact_mut(DIMS.n_vocab) {
             row[next] = 30.0;
@@ -210,7 +205,7 @@ impl Decoder for SimulatedDecoder {
         _tokens: &[TokenId],
         _heads: &[(usize, usize)],
         _scores: &mut [f32],
-        _logits: &mut [f32],
+        _logits: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         Err(BackendError::Device { device: "simulated".to_owned(), reason: "it knows no words".to_owned() })
     }

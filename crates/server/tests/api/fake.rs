@@ -197,23 +197,18 @@ impl Decoder for FakeDecoder {
         Ok(())
     }
 
-    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut [f32]) -> Result<(), BackendError> {
+    fn forward(&mut self, tokens: &[TokenId], want: LogitsFor, logits: &mut Vec<f32>) -> Result<(), BackendError> {
         let n_vocab = self.model.dims.n_vocab;
         let (rows, count) = (self.rows.len(), tokens.len() / self.rows.len());
-        logits.fill(0.0);
-        let mut slots = logits.chunks_exact_mut(n_vocab);
+        logits.clear();
         for row in 0..rows {
             let before = self.rows[row].len();
             self.rows[row].extend(&tokens[row * count..(row + 1) * count]);
-            let wanted: Vec<usize> = match want {
-                LogitsFor::Nothing => vec![],
-                LogitsFor::Last => vec![count - 1],
-                LogitsFor::LastAnd(position) => vec![position, count - 1],
-                LogitsFor::Every => (0..count).collect(),
-            };
-            for position in wanted {
+            for position in want.positions(count) {
                 let next = self.next(&self.rows[row][..=before + position]);
-                slots.next().expect("the caller gave room for all")[next as usize] = SURE;
+                logits.resize(logits.len() + n_vocab, 0.0);
+                let start = logits.len() - n_vocab;
+                logits[start + next as usize] = SURE;
             }
         }
         Ok(())
@@ -224,7 +219,7 @@ impl Decoder for FakeDecoder {
         tokens: &[TokenId],
         heads: &[(usize, usize)],
         scores: &mut [f32],
-        logits: &mut [f32],
+        logits: &mut Vec<f32>,
     ) -> Result<(), BackendError> {
         // Each token is spoken for 120 ms.
         for (index, score) in scores.iter_mut().enumerate() {
@@ -232,8 +227,9 @@ impl Decoder for FakeDecoder {
             *score = if position / 6 == token { SURE } else { 0.0 };
         }
         assert_eq!(scores.len(), heads.len() * tokens.len() * self.positions);
+        logits.clear();
+        logits.resize(tokens.len() * self.model.dims.n_vocab, 0.0);
         for (index, logits) in logits.chunks_exact_mut(self.model.dims.n_vocab).enumerate() {
-            logits.fill(0.0);
             if let Some(next) = tokens.get(index + 1) {
                 logits[*next as usize] = SURE;
             }

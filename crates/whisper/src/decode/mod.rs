@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amanuensis_kernels::log_sum_exp;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
@@ -183,12 +184,11 @@ impl WindowDecoder {
         if !tokenizer.is_multilingual() {
             return Ok(vec![("en", 1.0)]);
         }
-        self.logits.resize(tokenizer.n_vocab(), 0.0);
         decoder.restart(1)?;
         decoder.forward(&[tokenizer.sot()], LogitsFor::Last, &mut self.logits)?;
         let range = tokenizer.languages();
         let logits = &self.logits[range.start as usize..range.end as usize];
-        let normaliser = rules::log_sum_exp(logits);
+        let normaliser = log_sum_exp(logits);
         let mut found: Vec<_> = range
             .zip(logits)
             .filter_map(|(token, logit)| Some((tokenizer.language_code(token)?, (logit - normaliser).exp())))

@@ -1,5 +1,7 @@
 //! Which tokens may come next.
 
+use amanuensis_kernels::{argmax, log_sum_exp};
+
 use crate::decode::DecodeOptions;
 use crate::{TokenId, Tokenizer};
 
@@ -101,7 +103,7 @@ impl Timestamps {
         }
         // Where timestamps together are likelier than any text, one of them it is.
         let (text, times) = logits.split_at(self.begin);
-        if log_sum_exp(times) > text.iter().copied().fold(f32::NEG_INFINITY, f32::max) {
+        if log_sum_exp(times) > argmax(text).1 {
             logits[..self.begin].fill(f32::NEG_INFINITY);
         }
     }
@@ -113,16 +115,6 @@ fn forbid_each(logits: &mut [f32], tokens: &[TokenId]) {
             *logit = f32::NEG_INFINITY;
         }
     }
-}
-
-/// Logarithm of the sum of exponentials.
-pub(super) fn log_sum_exp(logits: &[f32]) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if !largest.is_finite() {
-        return largest;
-    }
-    let sum: f64 = logits.iter().map(|logit| f64::from((logit - largest).exp())).sum();
-    largest + sum.ln() as f32
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Greedy search, sampling, and beam search.
 
-use crate::decode::rules::{Rules, log_sum_exp};
+use amanuensis_kernels::{argmax, log_sum_exp};
+
+use crate::decode::rules::Rules;
 use crate::decode::{DecodeError, DecodeOptions, Observer, max_tokens};
 use crate::{Decoder, LogitsFor, TokenId};
 
@@ -46,15 +48,14 @@ pub(super) fn search(
     let most = max_tokens(options, n_text_ctx).min((n_text_ctx + 1).saturating_sub(initial.len()));
     let beams = options.beam_size.filter(|_| temperature == 0.0);
     let rows = beams.unwrap_or(if temperature > 0.0 { options.best_of.max(1) } else { 1 }).min(decoder.max_rows());
-    logits.resize(n_vocab * rows.max(2), 0.0);
 
     // The tokens given are the same for all rows: they go through once.
     decoder.restart(1)?;
     let sot = initial.iter().position(|token| *token == rules.sot).unwrap_or(0);
-    decoder.forward(initial, LogitsFor::LastAnd(sot), &mut logits[..2 * n_vocab])?;
+    decoder.forward(initial, LogitsFor::LastAnd(sot), logits)?;
     let (at_sot, last) = logits.split_at_mut(n_vocab);
     let no_speech_prob = (at_sot[rules.no_speech as usize] - log_sum_exp(at_sot)).exp();
-    at_sot.copy_from_slice(&last[..n_vocab]);
+    at_sot.copy_from_slice(last);
     if !at_sot.iter().all(|logit| logit.is_finite()) {
         return Err(crate::BackendError::NotFinite.into());
     }
@@ -69,6 +70,7 @@ pub(super) fn search(
     if beams.is_none() && rows > 1 {
         decoder.reorder(&vec![0; rows])?;
         live = vec![live[0].clone(); rows];
+        logits.resize(rows * n_vocab, 0.0);
         for row in 1..rows {
             logits.copy_within(..n_vocab, row * n_vocab);
         }
@@ -94,7 +96,7 @@ pub(super) fn search(
         newest.extend(
             live.iter().map(|row| if row.ended { rules.eot } else { *row.tokens.last().unwrap_or(&rules.eot) }),
         );
-        decoder.forward(&newest, LogitsFor::Last, &mut logits[..n_vocab * live.len()])?;
+        decoder.forward(&newest, LogitsFor::Last, logits)?;
     }
     let best = search.best(live);
     Ok(Found { tokens: best.tokens, sum_logprob: best.sum_logprob, no_speech_prob })
@@ -122,7 +124,11 @@ impl Search {
             Self::Sample { temperature } => {
                 sources.extend(0..live.len());
                 for (row, logits) in live.iter_mut().zip(per_row).filter(|(row, _)| !row.ended) {
-                    let token = if *temperature == 0.0 { likeliest(logits) } else { rng.sample(logits, *temperature) };
+                    let token = if *temperature == 0.0 {
+                        argmax(logits).0 as TokenId
+                    } else {
+                        rng.sample(logits, *temperature)
+                    };
                     row.sum_logprob += logits[token as usize] - log_sum_exp(logits);
                     if token == eot {
                         row.ended = true;
@@ -195,16 +201,6 @@ impl Search {
 }
 
 /// The token of the largest logit, the first of equals.
-fn likeliest(logits: &[f32]) -> TokenId {
-    let mut best = 0;
-    for (token, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = token;
-        }
-    }
-    best as TokenId
-}
-
 /// The `count` tokens of the largest logits, largest first, without those that are impossible.
 fn top(logits: &[f32], count: usize) -> Vec<TokenId> {
     let mut best: Vec<TokenId> = Vec::with_capacity(count + 1);
@@ -253,7 +249,7 @@ impl Rng {
                 return token as TokenId;
             }
         }
-        likeliest(logits)
+        argmax(logits).0 as TokenId
     }
 }
 
@@ -266,7 +262,6 @@ mod tests {
         let logits = [0.0, 3.0, f32::NEG_INFINITY, 3.0, 5.0, -1.0];
         assert_eq!(top(&logits, 3), [4, 1, 3]);
         assert_eq!(top(&logits, 10), [4, 1, 3, 0, 5]);
-        assert_eq!(likeliest(&[1.0, 2.0, 2.0]), 1);
     }
 
     #[test]

@@ -143,36 +143,7 @@ impl KeyValues {
     ///
     /// *Panics*: if a slice is too short.
     pub fn attend(&self, pool: &ThreadPool, queries: Activations<'_>, out: &mut [f32], workspace: &mut Workspace) {
-        let d_model = self.heads * self.width;
-        queries.check(d_model);
-        let (rows, sizes) = (queries.rows, self.sizes());
-        workspace.parts.reserve(pool.threads(), sizes.scratch);
-        let out = Out::new(out, rows, d_model, d_model);
-        let parts = &workspace.parts;
-        let blocks = rows.div_ceil(TASK_QUERIES);
-        pool.run(self.heads * blocks, |task, thread| {
-            let (head, block) = (task / blocks, task % blocks);
-            let mut scratch = parts.of(thread);
-            let work = &mut Work {
-                keys: self.keys_of(head, sizes),
-                values: &self.values.as_slice()[head * sizes.values..][..sizes.values],
-                width: self.width,
-                positions: self.positions,
-                queries,
-                rows: block * TASK_QUERIES..rows.min((block + 1) * TASK_QUERIES),
-                at: head * self.width,
-                out,
-                scratch: scratch.as_mut_slice(),
-            };
-            // SAFETY: the level was detected; every task has rows and columns of its own.
-            unsafe {
-                match self.number {
-                    KeyValueNumber::F32 => floats::attend::<F32>(self.level, work),
-                    KeyValueNumber::Bf16 => floats::attend::<Bf16>(self.level, work),
-                    KeyValueNumber::Int8 => bytes::attend(self.level, work),
-                }
-            }
-        });
+        attend_each(pool, 1, |_| (self, 0..queries.rows), queries, out, workspace);
     }
 
     fn keys_of(&self, head: usize, sizes: Sizes) -> &[u32] {
@@ -197,6 +168,67 @@ impl KeyValues {
             *score = scale * products.sum::<f32>();
         }
     }
+}
+
+/// As [`KeyValues::attend`], where different rows of queries see different keys and values: `source` says, for each number below
+/// `sources`, what which rows see.
+///
+/// *Panics*: if a slice is too short, or heads differ.
+pub fn attend_each<'a>(
+    pool: &ThreadPool,
+    sources: usize,
+    source: impl Fn(usize) -> (&'a KeyValues, Range<usize>) + Sync,
+    queries: Activations<'_>,
+    out: &mut [f32],
+    workspace: &mut Workspace,
+) {
+    if sources == 0 {
+        return;
+    }
+    let (heads, width) = (source(0).0.heads, source(0).0.width);
+    let d_model = heads * width;
+    queries.check(d_model);
+    let (mut scratch, mut longest, mut rows) = (0, 0, 0);
+    for (key_values, range) in (0..sources).map(&source) {
+        assert!(key_values.heads == heads && key_values.width == width, "heads differ");
+        // Every row is of one source, so that no two tasks write the same.
+        assert_eq!(range.start, rows, "the rows of sources follow each other");
+        (scratch, longest, rows) = (scratch.max(key_values.sizes().scratch), longest.max(range.len()), range.end);
+    }
+    assert!(rows <= queries.rows, "sources have more rows than there are");
+    workspace.parts.reserve(pool.threads(), scratch);
+    let out = Out::new(out, rows, d_model, d_model);
+    let parts = &workspace.parts;
+    let blocks = longest.div_ceil(TASK_QUERIES);
+    pool.run(sources * heads * blocks, |task, thread| {
+        let (key_values, rows) = source(task / (heads * blocks));
+        let (head, block) = (task / blocks % heads, task % blocks);
+        let first = rows.start + block * TASK_QUERIES;
+        if first >= rows.end {
+            return;
+        }
+        let sizes = key_values.sizes();
+        let mut scratch = parts.of(thread);
+        let work = &mut Work {
+            keys: key_values.keys_of(head, sizes),
+            values: &key_values.values.as_slice()[head * sizes.values..][..sizes.values],
+            width,
+            positions: key_values.positions,
+            queries,
+            rows: first..rows.end.min(first + TASK_QUERIES),
+            at: head * width,
+            out,
+            scratch: scratch.as_mut_slice(),
+        };
+        // SAFETY: the level was detected; every task has rows and columns of its own.
+        unsafe {
+            match key_values.number {
+                KeyValueNumber::F32 => floats::attend::<F32>(key_values.level, work),
+                KeyValueNumber::Bf16 => floats::attend::<Bf16>(key_values.level, work),
+                KeyValueNumber::Int8 => bytes::attend(key_values.level, work),
+            }
+        }
+    });
 }
 
 /// Scores of a tile of queries on whole panels of keys: `scores = starts + queries x keys`.
