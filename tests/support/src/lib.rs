@@ -2,6 +2,7 @@
 //!
 //! A test that gets `None` from here has already had its `skipped: reason` printed and returns.
 
+mod gate;
 pub mod keyring;
 mod microphone;
 pub mod portal;
@@ -18,6 +19,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempPath;
 
+pub use gate::Gate;
 pub use microphone::{Playing, VirtualMicrophone};
 pub use program::Program;
 pub use random::Random;

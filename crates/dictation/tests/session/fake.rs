@@ -1,11 +1,12 @@
 //! A model that counts, and a microphone that plays what a test gives it.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amanuensis_audio::{CaptureError, CaptureEvent};
 use amanuensis_dictation::{Microphone, OpenMicrophone};
 use amanuensis_engine::{Engine, Settings, Speech};
+use amanuensis_test_support::Gate;
 use amanuensis_whisper::{
     BackendError, Decoder, DeviceInfo, Dims, EncodeReport, Encoder, LogitsFor, MelView, Model, TokenId, Tokenizer,
 };
@@ -37,25 +38,6 @@ pub fn engine(word: &'static str, gate: &Gate) -> Engine {
     let model = Counting { gate: gate.clone(), dims, tokenizer: Arc::clone(&tokenizer) };
     let speech = Speech { name: "counting".to_owned(), model: Arc::new(model), tokenizer };
     Engine::start(speech, Settings { mel_workers: 1, decode_workers: 1, ..Settings::default() }).unwrap()
-}
-
-/// Holds the encoder while it is shut.
-#[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    pub fn shut(&self) {
-        *self.0.0.lock().unwrap() = true;
-    }
-
-    pub fn open(&self) {
-        *self.0.0.lock().unwrap() = false;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let _open = self.0.1.wait_while(self.0.0.lock().unwrap(), |shut| *shut).unwrap();
-    }
 }
 
 struct Counting {

@@ -8,9 +8,10 @@ use amanuensis_audio::{AudioFile, CaptureError, CaptureEvent};
 use amanuensis_dictation::text::Replacement;
 use amanuensis_dictation::{Between, Event, Keep, Outcome, Rules, Session, Setup, TakeId, TextRules};
 use amanuensis_engine::{Engine, Shutdown};
+use amanuensis_test_support::Gate;
 use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::Receiver;
-use fake::{Feed, Gate};
+use fake::Feed;
 
 const SECOND: usize = 16_000;
 /// Bounds a hang; no test waits for it.

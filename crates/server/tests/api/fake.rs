@@ -1,8 +1,9 @@
 //! A model that computes nothing: what it "hears" depends on what it is asked, never on the sound.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use amanuensis_engine::Speech;
+use amanuensis_test_support::Gate;
 use amanuensis_whisper::{
     BackendError, Decoder, DeviceInfo, Dims, EncodeReport, Encoder, LogitsFor, MelView, Model, TokenId, Tokenizer,
 };
@@ -52,25 +53,6 @@ impl Fake {
         };
         let model = FakeModel { fake: self, dims, tokenizer: Arc::clone(&tokenizer) };
         Speech { name: "fake".to_owned(), model: Arc::new(model), tokenizer }
-    }
-}
-
-/// Something that can be held shut.
-#[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    pub fn shut(&self) {
-        *self.0.0.lock().unwrap() = true;
-    }
-
-    pub fn open(&self) {
-        *self.0.0.lock().unwrap() = false;
-        self.0.1.notify_all();
-    }
-
-    fn pass(&self) {
-        let _open = self.0.1.wait_while(self.0.0.lock().unwrap(), |shut| *shut).unwrap();
     }
 }
 

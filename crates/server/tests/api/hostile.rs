@@ -6,10 +6,11 @@ use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use amanuensis_server::{Access, Limits, Server, Settings, StartError};
+use amanuensis_test_support::Gate;
 use serde_json::json;
 
 use crate::client::{self, Answer, connect, content_type, form, read, request};
-use crate::fake::{Fake, Gate};
+use crate::fake::Fake;
 use crate::{Served, wav};
 
 const PATH: &str = "/v1/audio/transcriptions";
