@@ -37,11 +37,14 @@ pub(crate) struct Sequences {
     pub(crate) abandoned: bool,
 }
 
-/// Keys and values of the tokens so far, for each layer and row `[n_text_ctx, 2 * d]`. The system gives memory only to what is
-/// written.
+/// Keys and values of the tokens so far, for each layer and row `[2, heads, n_text_ctx, width]`. The system gives memory only to
+/// what is written.
 #[derive(Debug)]
 struct Cache {
     layers: Vec<Vec<f32>>,
+    /// Columns of a head, and tokens that there is room for.
+    width: usize,
+    room: usize,
     /// Values of one row.
     row_len: usize,
     /// Where each row lies, and after those in use, which places are free.
@@ -51,24 +54,34 @@ struct Cache {
 }
 
 impl Cache {
-    fn new(layers: usize, rows: usize, row_len: usize) -> Self {
+    fn new(dims: &Dims, rows: usize) -> Self {
+        let row_len = 2 * dims.n_text_ctx * dims.n_text_state;
         Self {
-            layers: (0..layers).map(|_| vec![0.0; rows * row_len]).collect(),
+            layers: (0..dims.n_text_layer).map(|_| vec![0.0; rows * row_len]).collect(),
+            width: dims.n_text_state / dims.n_text_head,
+            room: dims.n_text_ctx,
             row_len,
             places: (0..rows).collect(),
             next: Vec::with_capacity(rows),
         }
     }
 
-    fn row(&self, layer: usize, row: usize) -> &[f32] {
-        &self.layers[layer][self.places[row] * self.row_len..][..self.row_len]
+    /// What a query of the row sees.
+    fn row(&self, layer: usize, row: usize, visible: usize) -> Cached<'_> {
+        let (keys, values) =
+            self.layers[layer][self.places[row] * self.row_len..][..self.row_len].split_at(self.row_len / 2);
+        Cached { keys, values, room: self.room, visible }
     }
 
-    fn row_mut(&mut self, layer: usize, row: usize) -> &mut [f32] {
-        &mut self.layers[layer][self.places[row] * self.row_len..][..self.row_len]
+    /// Takes the keys and values of a token, each `[heads, width]`.
+    fn put(&mut self, layer: usize, row: usize, position: usize, keys_values: &[f32]) {
+        let row = &mut self.layers[layer][self.places[row] * self.row_len..][..self.row_len];
+        for (head, values) in keys_values.chunks_exact(self.width).enumerate() {
+            row[(head * self.room + position) * self.width..][..self.width].copy_from_slice(values);
+        }
     }
 
-    /// Row `i` goes on from what was row `sources[i]`, of which `used` values count.
+    /// Row `i` goes on from what was row `sources[i]`, of which `used` tokens count.
     fn reorder(&mut self, sources: &[usize], used: usize) {
         self.next.clear();
         for (row, source) in sources.iter().enumerate() {
@@ -83,7 +96,10 @@ impl Cache {
             };
             let to = (0..self.places.len()).find(free).expect("BUG: no more rows than places, and two share this one");
             for layer in &mut self.layers {
-                layer.copy_within(from * self.row_len..from * self.row_len + used, to * self.row_len);
+                for head in (0..self.row_len).step_by(self.room * self.width) {
+                    let start = from * self.row_len + head;
+                    layer.copy_within(start..start + used * self.width, to * self.row_len + head);
+                }
             }
             self.next.push(to);
         }
@@ -154,7 +170,7 @@ impl Sequences {
             rows: 1,
             length: 0,
             cross: (0..layers).map(|_| KeyValues::new(number, heads, width / heads)).collect(),
-            cache: Cache::new(layers, max_rows, dims.n_text_ctx * 2 * width),
+            cache: Cache::new(dims, max_rows),
             tokens: Vec::with_capacity(dims.n_text_ctx.max(max_rows)),
             wanted: Vec::with_capacity(dims.n_text_ctx.max(2 * max_rows)),
             logits: Vec::new(),
@@ -204,19 +220,16 @@ fn step<W: WeightMatrix>(
         for sequences in &mut *batch {
             let (per_row, length) = (sequences.per_row(), sequences.length);
             for row in 0..sequences.rows {
-                let cached = sequences.cache.row_mut(index, row)[length * 2 * width..].chunks_exact_mut(2 * width);
-                for (cached, qkv) in cached.zip(news.by_ref().take(per_row)) {
-                    cached.copy_from_slice(&qkv[width..]);
+                for (position, qkv) in (length..).zip(news.by_ref().take(per_row)) {
+                    sequences.cache.put(index, row, position, &qkv[width..]);
                 }
             }
         }
         let queries = Activations { data: qkv, rows: count, stride: 3 * width, norm: None };
         let seen = |query| {
             let (sequences, query) = owner(batch, query);
-            Cached {
-                keys_values: sequences.cache.row(index, query / sequences.per_row()),
-                visible: sequences.length + query % sequences.per_row() + 1,
-            }
+            let (row, position) = (query / sequences.per_row(), query % sequences.per_row());
+            sequences.cache.row(index, row, sequences.length + position + 1)
         };
         attend_cached(pool, heads, queries, seen, attended, workspace);
         layer.attention_out.apply(pool, Activations::new(attended, width), After::ADD, x, workspace);
@@ -349,12 +362,11 @@ impl<W: WeightMatrix> Decoder for CpuDecoder<W> {
         if sources.is_empty() || sources.len() > self.max_rows {
             return Err(BackendError::TooManyRows { rows: sources.len(), limit: self.max_rows });
         }
-        let width = self.model.dims.n_text_state;
         let sequences = self.sequences_mut();
         if let Some(found) = sources.iter().copied().find(|source| *source >= sequences.rows) {
             return Err(BackendError::Shape { what: "row to go on from", found, expected: sequences.rows });
         }
-        sequences.cache.reorder(sources, sequences.length * 2 * width);
+        sequences.cache.reorder(sources, sequences.length);
         sequences.rows = sources.len();
         Ok(())
     }

@@ -6,12 +6,16 @@ use crate::level::per_level;
 use crate::matrix::{Activations, Out};
 use crate::words::{Workspace, floats_mut};
 
-/// What a query sees of what was decoded before it.
+/// What a query sees of what was decoded before it. The positions of a head follow each other, so that they are fetched ahead.
 #[derive(Debug, Clone, Copy)]
 pub struct Cached<'a> {
-    /// Keys, then values, of each position: `[visible.., 2 * heads * width]`.
-    pub keys_values: &'a [f32],
-    /// Positions that the query sees.
+    /// `[heads, room, width]`
+    pub keys: &'a [f32],
+    /// `[heads, room, width]`
+    pub values: &'a [f32],
+    /// Positions that there is room for.
+    pub room: usize,
+    /// Positions that the query sees: the first ones.
     pub visible: usize,
 }
 
@@ -43,15 +47,15 @@ pub fn attend_cached<'a>(
     let tasks_of_a_row = heads / heads_of_a_task;
     let task = |task: usize, thread| {
         let row = task / tasks_of_a_row;
-        let Cached { keys_values, visible } = cached(row);
+        let Cached { keys, values, room, visible } = cached(row);
         let mut scores = parts.of(thread);
         let scores = &mut floats_mut(scores.as_mut_slice())[..visible];
         for head in (0..heads_of_a_task).map(|index| task % tasks_of_a_row * heads_of_a_task + index) {
             let at = head * width;
             let query = &queries.row(row, d_model)[at..at + width];
-            let values = &keys_values[d_model + at..];
+            let [keys, values] = [keys, values].map(|all| &all[head * room * width..][..visible * width]);
             // SAFETY: every task has rows and heads of its own.
-            attend_one(query, &keys_values[at..], values, 2 * d_model, scores, unsafe { out.cells(row, at, width) });
+            attend_one(query, keys, values, scores, unsafe { out.cells(row, at, width) });
         }
     };
     if tasks_of_a_row == 1 {
@@ -64,21 +68,20 @@ pub fn attend_cached<'a>(
 per_level! {
     /// Attention of one query on cached keys and values, for one head.
     ///
-    /// *Shape*: `query` and `out` `[width]`; `keys` and `values` rows of `width` values, `stride` apart; `scores` `[visible]` is
-    /// scratch.
-    fn attend_one(query: &[f32], keys: &[f32], values: &[f32], stride: usize, scores: &mut [f32], out: &mut [f32]) {
+    /// *Shape*: `query` and `out` `[width]`; `keys` and `values` `[visible, width]`; `scores` `[visible]` is scratch.
+    fn attend_one(query: &[f32], keys: &[f32], values: &[f32], scores: &mut [f32], out: &mut [f32]) {
         let width = query.len();
         let factor = std::f32::consts::LOG2_E / (width as f32).sqrt();
         out.fill(0.0);
         // SAFETY: passed on from the caller.
         unsafe {
-            for (position, score) in scores.iter_mut().enumerate() {
-                *score = dot::<V>(query, &keys[position * stride..][..width]);
+            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
+                *score = dot::<V>(query, key);
             }
             let most = largest::<V>(scores) * factor;
             let total = powers::<V>(scores, factor, most);
-            for (position, score) in scores.iter().enumerate() {
-                add_weighted::<V>(score / total, &values[position * stride..][..width], out);
+            for (score, value) in scores.iter().zip(values.chunks_exact(width)) {
+                add_weighted::<V>(score / total, value, out);
             }
         }
     }

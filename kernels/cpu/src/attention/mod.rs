@@ -408,10 +408,20 @@ mod tests {
             let d_model = heads * width;
             let qkv: Vec<f32> = values(positions * 3 * d_model, 6).iter().map(|value| value * 3.0).collect();
             let expected = oracle(&qkv, positions, heads, width);
-            let cache: Vec<f32> = qkv.chunks_exact(3 * d_model).flat_map(|row| &row[d_model..]).copied().collect();
+            let room = positions + 3;
+            let cache = |from: usize| {
+                let mut cache = vec![f32::NAN; heads * room * width];
+                for (position, row) in qkv.chunks_exact(3 * d_model).enumerate() {
+                    for (head, values) in row[from..from + d_model].chunks_exact(width).enumerate() {
+                        cache[(head * room + position) * width..][..width].copy_from_slice(values);
+                    }
+                }
+                cache
+            };
+            let (keys, values) = (cache(d_model), cache(2 * d_model));
             let queries = Activations { data: &qkv, rows: positions, stride: 3 * d_model, norm: None };
             let mut out = vec![f32::NAN; positions * d_model];
-            let whole = |_| Cached { keys_values: &cache, visible: positions };
+            let whole = |_| Cached { keys: &keys, values: &values, room, visible: positions };
             attend_cached(&pool(), heads, queries, whole, &mut out, &mut Workspace::new());
             let largest = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(largest < 1e-5, "{largest}");
