@@ -27,18 +27,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use amanuensis_audio::{CaptureError, Chime, Device};
+use amanuensis_audio::{CaptureError, Chime};
 use amanuensis_dictation::{Event, Outcome, Session, Setup};
 use amanuensis_engine::{Engine, Settings, Shutdown};
 use amanuensis_history::Transcribed;
 use amanuensis_models::ModelFile;
 use amanuensis_settings::Store;
 use amanuensis_shortcut::{Shortcut, ShortcutError};
-use amanuensis_whisper::DeviceInfo;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::tray::Face;
-use crate::wire::{Failure, Fault, Microphone, Model, Notice, Phase, Played, Said, Take, Update, View};
+use crate::wire::{Device, Failure, Fault, Microphone, Model, Notice, Phase, Played, Said, Take, Update, View};
 use causes::failure;
 pub use files::Ask as FileAsk;
 use files::{Effect, Files};
@@ -108,7 +107,7 @@ pub enum Message {
     /// The same of a model that is wanted beside it.
     GuestLoaded(String, Result<Loaded, Failure>),
     /// The microphones there are.
-    Microphones(Result<Vec<Device>, CaptureError>),
+    Microphones(Result<Vec<amanuensis_audio::Device>, CaptureError>),
     /// A text was put into another program, or could not be.
     Inserted(Delivery),
     /// A language model has gone over a dictation, or could not.
@@ -448,7 +447,7 @@ impl State {
         self.tell_of_models();
         let Self { outbox, overlay, view, takes, files, chosen, insertion, models, player, safe, shown, .. } = self;
         let device = match &view.model {
-            Model::Ready { device, .. } => Some(device.as_str()),
+            Model::Ready { device, .. } => Some(device.kind),
             _ => None,
         };
         overlay.set_means(device, chosen.settings());
@@ -492,7 +491,7 @@ impl State {
     }
 
     fn use_model(&mut self, Loaded { file, engine }: Loaded) {
-        let device = device_words(&engine.device());
+        let device = Device::from(engine.device());
         let multilingual = engine.dims().is_multilingual();
         self.view.model = Model::Ready { name: file.name, demo: file.demo, multilingual, device, fallback: None };
         self.use_engine_for_others(&engine);
@@ -544,7 +543,7 @@ impl State {
         }
     }
 
-    fn found_microphones(&mut self, found: Result<Vec<Device>, CaptureError>) {
+    fn found_microphones(&mut self, found: Result<Vec<amanuensis_audio::Device>, CaptureError>) {
         self.looking = false;
         let mut microphones: Vec<_> = found
             .unwrap_or_else(|error| {
@@ -625,9 +624,11 @@ impl State {
     /// With what is transcribed.
     fn by(&self) -> Transcribed {
         match &self.view.model {
-            Model::Ready { name, device, .. } => {
-                Transcribed { model: Some(name.clone()), device: Some(device.clone()), ..Transcribed::default() }
-            }
+            Model::Ready { name, device, .. } => Transcribed {
+                model: Some(name.clone()),
+                device: Some(device.kind.to_string()),
+                ..Transcribed::default()
+            },
             Model::Loading | Model::Failed { .. } => Transcribed::default(),
         }
     }
@@ -665,7 +666,7 @@ impl State {
     /// Shows why another device than the preferred one encodes, if one does.
     fn note_fallback(&mut self) {
         if let (Some(engine), Model::Ready { fallback, .. }) = (&self.engine, &mut self.view.model) {
-            *fallback = engine.snapshot().stages.into_iter().find_map(|stage| stage.fallback);
+            *fallback = engine.snapshot().stages.iter().find_map(|stage| stage.fallback.as_ref().map(failure));
         }
     }
 
@@ -699,17 +700,6 @@ impl State {
         }
         true
     }
-}
-
-/// A device as people call it.
-fn device_words(device: &DeviceInfo) -> String {
-    let name = match device.name.as_str() {
-        "cpu" => "CPU",
-        "npu" => "NPU",
-        "npu-simulated" => "simulated NPU",
-        other => other,
-    };
-    if device.detail.is_empty() { name.to_owned() } else { format!("{name}, {}", device.detail) }
 }
 
 /// Does something that takes time on a thread of its own, and reports what came of it.

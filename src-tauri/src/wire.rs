@@ -2,6 +2,7 @@
 //!
 //! The TypeScript of these types lies in `ui/src/lib/backend/wire/`; the test `types_are_current` fails when it drifts.
 
+mod devices;
 mod faults;
 mod files;
 mod history;
@@ -13,6 +14,7 @@ mod settings;
 
 use serde::Serialize;
 
+pub use devices::{Device, DeviceKind};
 pub use faults::{Failure, Fault};
 pub use files::{File, FileState, FileTranscript, Played, Playing, Spoken, SpokenWord};
 pub use history::{Entry, EntryState, History, Interrupted};
@@ -190,10 +192,10 @@ pub enum Model {
         demo: bool,
         /// Whether it knows languages other than English.
         multilingual: bool,
-        /// The device that computes, in words.
-        device: String,
+        /// The device that computes.
+        device: Device,
         /// Why it is not the preferred one.
-        fallback: Option<String>,
+        fallback: Option<Failure>,
     },
     /// There is none.
     Failed {
@@ -334,10 +336,15 @@ pub enum Npu {
         /// A program stands for it.
         simulated: bool,
     },
-    /// Something else encodes.
+    /// It should encode and cannot.
     Unavailable {
-        /// What, or why.
-        why: String,
+        /// Why.
+        why: Failure,
+    },
+    /// It is not asked to: something else encodes.
+    Unused {
+        /// What.
+        device: Device,
     },
 }
 

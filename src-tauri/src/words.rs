@@ -1,8 +1,15 @@
-//! What the app says outside its window: in the tray and in the desktop's notifications, in the languages of the page.
+//! What the app says outside its window: in the tray and in the desktop's notifications and dialogs, in the languages of the page.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::wire::Fault;
 
 /// All of it, in one language.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Words {
+    /// The language's code.
+    code: &'static str,
     /// Nothing is going on.
     pub ready: &'static str,
     /// Speech is waited for.
@@ -15,6 +22,8 @@ pub struct Words {
     pub start: &'static str,
     /// End it.
     pub stop: &'static str,
+    /// What the shortcut is for, as the desktop shows it.
+    pub shortcut: &'static str,
     /// Show the window.
     pub show: &'static str,
     /// The title of the dialog in which recordings are chosen.
@@ -36,17 +45,19 @@ pub struct Words {
 }
 
 const EN: Words = Words {
+    code: "en",
     ready: "Ready",
     listening: "Listening for speech",
     recording: "Listening",
     writing: "Writing",
     start: "Start dictating",
     stop: "Stop dictating",
+    shortcut: "Dictate with Amanuensis",
     show: "Show the window",
     open: "Open recordings",
     quit: "Quit",
     file_done: "Transcribed",
-    file_failed: "Could not be transcribed",
+    file_failed: "Could not be transcribed.",
     dictation_failed: "Your dictation could not be written out",
     not_inserted: "Your dictation could not be typed",
     on_clipboard: "It is on the clipboard.",
@@ -54,17 +65,19 @@ const EN: Words = Words {
 };
 
 const DE: Words = Words {
+    code: "de",
     ready: "Bereit",
     listening: "Wartet auf Sprache",
     recording: "Hört zu",
     writing: "Schreibt",
     start: "Diktat beginnen",
     stop: "Diktat beenden",
+    shortcut: "Mit Amanuensis diktieren",
     show: "Fenster zeigen",
     open: "Aufnahmen öffnen",
     quit: "Beenden",
     file_done: "Transkribiert",
-    file_failed: "Konnte nicht transkribiert werden",
+    file_failed: "Konnte nicht transkribiert werden.",
     dictation_failed: "Ihr Diktat konnte nicht geschrieben werden",
     not_inserted: "Ihr Diktat konnte nicht eingefügt werden",
     on_clipboard: "Es ist in der Zwischenablage.",
@@ -72,17 +85,19 @@ const DE: Words = Words {
 };
 
 const ES: Words = Words {
+    code: "es",
     ready: "Listo",
     listening: "A la espera de que hable",
     recording: "Escuchando",
     writing: "Escribiendo",
     start: "Empezar a dictar",
     stop: "Terminar de dictar",
+    shortcut: "Dictar con Amanuensis",
     show: "Mostrar la ventana",
     open: "Abrir grabaciones",
     quit: "Salir",
     file_done: "Transcrito",
-    file_failed: "No se ha podido transcribir",
+    file_failed: "No se ha podido transcribir.",
     dictation_failed: "No se ha podido escribir su dictado",
     not_inserted: "No se ha podido insertar su dictado",
     on_clipboard: "Está en el portapapeles.",
@@ -90,17 +105,19 @@ const ES: Words = Words {
 };
 
 const FR: Words = Words {
+    code: "fr",
     ready: "Prêt",
     listening: "En attente de parole",
     recording: "À l’écoute",
     writing: "Transcription",
     start: "Commencer à dicter",
     stop: "Arrêter de dicter",
+    shortcut: "Dicter avec Amanuensis",
     show: "Afficher la fenêtre",
     open: "Ouvrir des enregistrements",
     quit: "Quitter",
     file_done: "Transcrit",
-    file_failed: "N’a pas pu être transcrit",
+    file_failed: "N’a pas pu être transcrit.",
     dictation_failed: "Votre dictée n’a pas pu être écrite",
     not_inserted: "Votre dictée n’a pas pu être insérée",
     on_clipboard: "Elle est dans le presse-papiers.",
@@ -108,17 +125,19 @@ const FR: Words = Words {
 };
 
 const IT: Words = Words {
+    code: "it",
     ready: "Pronto",
     listening: "In attesa che tu parli",
     recording: "In ascolto",
     writing: "Scrittura",
     start: "Inizia a dettare",
     stop: "Smetti di dettare",
+    shortcut: "Detta con Amanuensis",
     show: "Mostra la finestra",
     open: "Apri registrazioni",
     quit: "Esci",
     file_done: "Trascritto",
-    file_failed: "Non è stato possibile trascriverlo",
+    file_failed: "Non è stato possibile trascriverlo.",
     dictation_failed: "Non è stato possibile scrivere la dettatura",
     not_inserted: "Non è stato possibile inserire la dettatura",
     on_clipboard: "È negli appunti.",
@@ -126,22 +145,37 @@ const IT: Words = Words {
 };
 
 const PT: Words = Words {
+    code: "pt",
     ready: "Pronto",
     listening: "Aguardando sua fala",
     recording: "Ouvindo",
     writing: "Escrevendo",
     start: "Começar a ditar",
     stop: "Parar de ditar",
+    shortcut: "Ditar com o Amanuensis",
     show: "Mostrar a janela",
     open: "Abrir gravações",
     quit: "Sair",
     file_done: "Transcrito",
-    file_failed: "Não pôde ser transcrito",
+    file_failed: "Não pôde ser transcrito.",
     dictation_failed: "Seu ditado não pôde ser escrito",
     not_inserted: "Seu ditado não pôde ser inserido",
     on_clipboard: "Está na área de transferência.",
     in_window: "Está na janela do Amanuensis.",
 };
+
+/// What the page says of faults, by the code of a language.
+static FAULTS: LazyLock<HashMap<String, HashMap<Fault, String>>> = LazyLock::new(|| {
+    let page = include_str!("../../ui/src/lib/i18n/words/faults.json");
+    serde_json::from_str(page).expect("BUG: a test reads the same file")
+});
+
+impl Words {
+    /// What went wrong and what to do about it, as the page says it.
+    pub fn fault(&self, fault: Fault) -> &'static str {
+        FAULTS.get(self.code).and_then(|said| said.get(&fault)).expect("BUG: the page has words for every fault")
+    }
+}
 
 /// Those of a language, by its code; of the system's, if it is none.
 pub fn of(code: Option<&str>) -> &'static Words {
@@ -172,5 +206,20 @@ mod tests {
         assert_eq!(of(Some("nl")), &EN);
         let all = ["en", "de", "es", "fr", "it", "pt"].map(|code| of(Some(code)).start);
         assert!(all.iter().enumerate().all(|(index, word)| !all[..index].contains(word)));
+    }
+
+    #[test]
+    fn every_fault_is_said_in_every_language() {
+        // `"missing" | "unreadable" | …`
+        let all = <Fault as ts_rs::TS>::inline(&ts_rs::Config::default());
+        let faults: Vec<_> = all.split(" | ").map(|word| Fault::of_word(word.trim_matches('"')).unwrap()).collect();
+        for words in [&EN, &DE, &ES, &FR, &IT, &PT] {
+            assert!(faults.iter().all(|fault| words.fault(*fault).ends_with('.')), "{}", words.code);
+            assert_eq!(FAULTS[words.code].len(), faults.len());
+        }
+        assert_eq!(
+            DE.fault(Fault::EmptyFile),
+            "Die Datei ist leer. Nehmen Sie noch einmal auf, oder w\u{e4}hlen Sie eine andere."
+        );
     }
 }

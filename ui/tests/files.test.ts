@@ -156,7 +156,7 @@ test('a transcript is saved in every format', async () => {
 test('a file’s language is chosen where the model knows more than one', async () => {
   await open();
   expect(screen.queryByRole('combobox', { name: 'Language' })).toBeNull();
-  backend.show({ model: { kind: 'ready', name: 'small', demo: false, multilingual: true, device: 'CPU', fallback: null } });
+  backend.show({ model: { kind: 'ready', name: 'small', demo: false, multilingual: true, device: { kind: 'cpu', detail: '', threads: null }, fallback: null } });
   await vi.advanceTimersByTimeAsync(0);
   const choice = screen.getByRole('combobox', { name: 'Language' });
   const setLanguage = vi.spyOn(backend.files, 'setLanguage');

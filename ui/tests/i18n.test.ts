@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 
 import App from '../src/App.svelte';
 import { MockBackend } from '../src/lib/backend/mock';
-import { language, languages, milliseconds, number, percent, plural, t, type Language } from '../src/lib/i18n';
+import { deviceNamed, language, languages, milliseconds, number, percent, plural, t, type Language } from '../src/lib/i18n';
 import { ofSystem } from '../src/lib/i18n/language.svelte';
 
 const codes = Object.keys(languages) as Language[];
@@ -48,6 +48,29 @@ test('what fails is said in the page’s language, with what a library said bene
   backend.show({ model: { kind: 'failed', why: { fault: 'damagedModel', detail: 'The model x is damaged.' } } });
   expect(await screen.findByText(/Das Modell ist beschädigt/)).toBeTruthy();
   expect(screen.getByText('The model x is damaged.').closest('[lang=en]')).toBeTruthy();
+});
+
+test('two sentences are one text with a space between them, wherever the line ends', async () => {
+  const backend = new MockBackend();
+  render(App, { backend });
+  await screen.findByText('Press and speak.');
+  backend.show({ notices: [{ id: 1, tone: 'error', said: { kind: 'noMicrophone' }, why: { fault: 'noMicrophone', detail: '' } }] });
+  const said = await screen.findByText(/that can be used/);
+  expect([...said.childNodes].map((node) => node.nodeValue?.trim()).filter(Boolean)).toEqual([`${t.notices.noMicrophone} ${t.faults.noMicrophone}`]);
+});
+
+test('a device, and why it is not the preferred one, are said in the page’s language', async () => {
+  const backend = new MockBackend();
+  render(App, { backend });
+  await screen.findByText('Press and speak.');
+  language.chosen = 'es';
+  const device = { kind: 'cpu', detail: 'AVX2, int8', threads: 2 } as const;
+  backend.show({ model: { kind: 'ready', name: 'small', demo: false, multilingual: true, device, fallback: { fault: 'npuMemory', detail: 'The NPU needs 80 MiB.' } } });
+  expect(await screen.findByText('CPU, AVX2, int8, 2 hilos')).toBeTruthy();
+  expect(screen.getByText(/^La NPU no se está usando\. La NPU necesita más memoria bloqueada/)).toBeTruthy();
+  expect(screen.getByText('The NPU needs 80 MiB.').closest('[lang=en]')).toBeTruthy();
+  expect(deviceNamed(t.devices, 'npu-simulated')).toBe('NPU simulada');
+  expect(deviceNamed(t.devices, 'CPU, AVX2')).toBe('CPU, AVX2');
 });
 
 test('the system’s language is taken, or the next one that is spoken', () => {

@@ -84,12 +84,8 @@ fn load_as<W: WeightMatrix + 'static>(
     place: Option<&Place>,
     precision: &str,
 ) -> Result<Arc<dyn Model>, LoadError> {
-    let threads = match options.threads.get() {
-        1 => "1 thread".to_owned(),
-        count => format!("{count} threads"),
-    };
-    let detail = format!("{}, {precision}, {threads}", Level::best().name());
-    let device = Arc::new(DeviceInfo { name: "cpu".to_owned(), detail });
+    let detail = format!("{}, {precision}", Level::best().name());
+    let device = Arc::new(DeviceInfo { name: "cpu".to_owned(), detail, threads: Some(options.threads) });
     let model = |reader: &mut Reader<'_>| {
         CpuModel::<W>::load(reader, options.precision, Arc::clone(&device), options.threads).map(Arc::new)
     };

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use amanuensis_whisper::{Fallback, Obstacle};
 use amanuensis_xrt_sys::Error;
 
 /// What XRT locks for the device's own heap, and what it needs besides.
@@ -33,29 +34,32 @@ pub(crate) fn module() -> Result<(), String> {
 
 /// Opens the device's node.
 ///
-/// *Errors*: a sentence that says what to do.
-pub(crate) fn open_node(index: u32) -> Result<File, String> {
+/// *Errors*: what stands in the way, and what to do.
+pub(crate) fn open_node(index: u32) -> Result<File, Fallback> {
     let path = node_path(index);
+    let node = path.display();
     OpenOptions::new().read(true).write(true).open(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!(
-            "this machine has no NPU that Linux knows: {} is not there; see `journalctl -k -g amdxdna` for what the driver says",
-            path.display()
+        ErrorKind::NotFound => Fallback::new(
+            Obstacle::Absent,
+            format!(
+                "this machine has no NPU that Linux knows: {node} is not there; see `journalctl -k -g amdxdna` for what the driver says"
+            ),
         ),
-        ErrorKind::PermissionDenied => format!(
-            "you may not open {}; `sudo usermod -aG render $USER` puts you into its group, then log in again",
-            path.display()
+        ErrorKind::PermissionDenied => Fallback::new(
+            Obstacle::Forbidden,
+            format!("you may not open {node}; `sudo usermod -aG render $USER` puts you into its group, then log in again"),
         ),
-        _ => format!("{} cannot be opened: {error}", path.display()),
+        _ => Fallback::new(Obstacle::Failed, format!("{node} cannot be opened: {error}")),
     })
 }
 
 /// Whether the device's node is there and may be opened.
-pub(crate) fn node(index: u32) -> Result<(), String> {
+pub(crate) fn node(index: u32) -> Result<(), Fallback> {
     open_node(index).map(drop)
 }
 
 /// Whether so many bytes of ours, and XRT's own, can be locked. Raises the soft limit where the hard one allows.
-pub(crate) fn memory(bytes: usize) -> Result<(), String> {
+pub(crate) fn memory(bytes: usize) -> Result<(), Fallback> {
     let needed = XRT_LOCKS_BYTES + bytes;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls take a pointer to a structure of ours.
@@ -73,15 +77,13 @@ pub(crate) fn memory(bytes: usize) -> Result<(), String> {
     judge_memory(needed, allowed, may_exceed(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()))
 }
 
-fn judge_memory(needed: usize, allowed: u64, exempt: bool) -> Result<(), String> {
+fn judge_memory(needed: usize, allowed: u64, exempt: bool) -> Result<(), Fallback> {
     if exempt || allowed >= needed as u64 {
         return Ok(());
     }
-    Err(format!(
-        "the NPU needs {} MiB of memory locked, and you may lock {} MiB; {MEMLOCK_HINT}",
-        needed.div_ceil(MIB),
-        allowed / MIB as u64
-    ))
+    let (needed, allowed) = (needed.div_ceil(MIB), allowed / MIB as u64);
+    let text = format!("the NPU needs {needed} MiB of memory locked, and you may lock {allowed} MiB; {MEMLOCK_HINT}");
+    Err(Fallback::new(Obstacle::LockedMemory, text))
 }
 
 /// Whether `/proc/self/status` shows the capability to lock memory beyond the limit.
@@ -91,19 +93,24 @@ fn may_exceed(status: &str) -> bool {
     bits.is_some_and(|bits| bits >> CAP_IPC_LOCK & 1 == 1)
 }
 
-/// XRT's error as a sentence, with what to do where the cause is known.
-pub(crate) fn explain(error: &Error) -> String {
+/// What XRT's error means, with what to do where the cause is known.
+pub(crate) fn explain(error: &Error) -> Fallback {
     let text = error.to_string();
     if text.contains("err=-11") || text.contains("Resource temporarily unavailable") || error.number == libc::EAGAIN {
-        return format!("{text}: not enough memory may be locked; {MEMLOCK_HINT}");
+        return Fallback::new(
+            Obstacle::LockedMemory,
+            format!("{text}: not enough memory may be locked; {MEMLOCK_HINT}"),
+        );
     }
     if error.number == libc::EACCES || text.contains("Permission denied") {
-        return format!("{text}; `sudo usermod -aG render $USER` allows it after the next login");
+        let text = format!("{text}; `sudo usermod -aG render $USER` allows it after the next login");
+        return Fallback::new(Obstacle::Forbidden, text);
     }
     if error.number == libc::EOPNOTSUPP || error.number == libc::EINVAL {
-        return format!("{text}; the driver or the NPU's firmware is probably older than this XRT: update both");
+        let text = format!("{text}; the driver or the NPU's firmware is probably older than this XRT: update both");
+        return Fallback::new(Obstacle::Firmware, text);
     }
-    text
+    Fallback::new(Obstacle::Failed, text)
 }
 
 #[cfg(test)]
@@ -114,7 +121,8 @@ mod tests {
     fn the_limit_on_locked_memory_is_judged_with_the_line_to_add() {
         assert_eq!(judge_memory(80 << 20, u64::MAX, false), Ok(()));
         assert_eq!(judge_memory(80 << 20, 8 << 20, true), Ok(()));
-        let said = judge_memory(80 << 20, 8 << 20, false).expect_err("too little");
+        let Fallback { obstacle, text: said } = judge_memory(80 << 20, 8 << 20, false).expect_err("too little");
+        assert_eq!(obstacle, Obstacle::LockedMemory);
         assert!(said.contains("80 MiB") && said.contains("8 MiB") && said.contains("memlock unlimited"), "{said}");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amanuensis_npu_kernels::program::Program;
-use amanuensis_whisper::DeviceInfo;
+use amanuensis_whisper::{DeviceInfo, Fallback};
 
 use crate::image::Pages;
 
@@ -23,10 +23,10 @@ pub struct Plan {
 pub enum DeviceError {
     /// It cannot be opened. The text says what to do.
     #[error("{0}")]
-    Unavailable(String),
+    Unavailable(Fallback),
     /// It failed; what it was doing is lost, and it has to be opened again.
     #[error("the NPU failed: {0}")]
-    Lost(String),
+    Lost(Fallback),
 }
 
 /// A device on which encoders run. Closed when it is made.

@@ -48,7 +48,10 @@ pub fn diagnose() -> Vec<Link> {
         add("node", State::Broken(node.as_ref().err().cloned().unwrap_or_default()));
         add("permission", State::Unknown("there is no node to open".to_owned()));
     }
-    add("locked memory", judged(checks::memory(SMALL_MODEL_BYTES), "enough may be locked".to_owned()));
+    add(
+        "locked memory",
+        judged(checks::memory(SMALL_MODEL_BYTES).map_err(|error| error.text), "enough may be locked".to_owned()),
+    );
     let firmware = node.map_err(|_| "the node cannot be opened".to_owned());
     let firmware = firmware.and_then(|driver| driver.ask::<Firmware>(QUERY_FIRMWARE));
     add(

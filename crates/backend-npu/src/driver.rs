@@ -138,7 +138,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn open(index: u32) -> Result<Self, String> {
-        Ok(Self { node: checks::open_node(index)? })
+        Ok(Self { node: checks::open_node(index).map_err(|error| error.text)? })
     }
 
     /// Asks for one structure.

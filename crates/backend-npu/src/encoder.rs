@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amanuensis_pool::Pool;
-use amanuensis_whisper::{BackendError, DeviceInfo, Dims, EncodeReport, Encoder, MelView};
+use amanuensis_whisper::{BackendError, DeviceInfo, Dims, EncodeReport, Encoder, Fallback, MelView, Obstacle};
 
 use crate::device::{Device, DeviceError, Plan};
 use crate::{NpuError, Policy};
@@ -19,7 +19,7 @@ pub(crate) struct NpuEncoder {
     dims: Dims,
     device: Box<dyn Device>,
     state: State,
-    fallback: Fallback,
+    fallback: Other,
     policy: Policy,
     /// For spectrograms that do not lie as the NPU reads them: one, for windows are encoded one at a time.
     gathered: Pool,
@@ -30,12 +30,19 @@ enum State {
     /// The device is open and its results were checked.
     Ready(Plan),
     /// The device is given up, for this reason.
-    GivenUp(String),
+    GivenUp(Fallback),
 }
 
-struct Fallback(Box<dyn Encoder>);
+impl State {
+    /// Until it is known.
+    fn unknown() -> Self {
+        Self::GivenUp(Fallback::new(Obstacle::Failed, ""))
+    }
+}
 
-impl std::fmt::Debug for Fallback {
+struct Other(Box<dyn Encoder>);
+
+impl std::fmt::Debug for Other {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.device().fmt(formatter)
     }
@@ -50,12 +57,12 @@ impl NpuEncoder {
         policy: Policy,
     ) -> Result<Self, NpuError> {
         let gathered = Pool::new("npu-spectrogram", 1, 2 * dims.n_audio_ctx * dims.n_mels);
-        let state = State::GivenUp(String::new());
-        let mut encoder = Self { dims, device, state, fallback: Fallback(fallback), policy, gathered };
+        let state = State::unknown();
+        let mut encoder = Self { dims, device, state, fallback: Other(fallback), policy, gathered };
         match plan.and_then(|plan| encoder.open(&plan).map(|()| plan)) {
             Ok(plan) => encoder.state = State::Ready(plan),
             Err(error) if policy == Policy::RequireNpu => return Err(error),
-            Err(error) => encoder.give_up(error.to_string()),
+            Err(error) => encoder.give_up(error.into()),
         }
         Ok(encoder)
     }
@@ -65,7 +72,7 @@ impl NpuEncoder {
         self.check(plan).inspect_err(|_| self.device.close())
     }
 
-    fn give_up(&mut self, reason: String) {
+    fn give_up(&mut self, reason: Fallback) {
         tracing::warn!(target: "amanuensis", %reason, "the NPU is given up");
         self.device.close();
         self.state = State::GivenUp(reason);
@@ -103,7 +110,7 @@ impl NpuEncoder {
     }
 
     fn window(&mut self, window: MelView<'_>, out: &mut [f32]) -> Result<EncodeReport, BackendError> {
-        let State::Ready(plan) = std::mem::replace(&mut self.state, State::GivenUp(String::new())) else {
+        let State::Ready(plan) = std::mem::replace(&mut self.state, State::unknown()) else {
             unreachable!("BUG: the caller has seen that the NPU is ready")
         };
         let lies_well = window.bin_stride() == 1 && window.frame_stride() == window.n_mels();
@@ -117,7 +124,7 @@ impl NpuEncoder {
                     gather(&window, mel);
                     self.on_npu(&plan, window.frames(), mel, out)
                 }
-                Err(error) => Err(DeviceError::Unavailable(error.to_string())),
+                Err(error) => Err(DeviceError::Unavailable(Fallback::new(Obstacle::Failed, error))),
             }
         };
         match outcome {
@@ -129,8 +136,9 @@ impl NpuEncoder {
                 Ok(EncodeReport { device: self.device.info().into(), busy, fallback: None })
             }
             Err(error) => {
-                self.give_up(error.to_string());
-                Err(BackendError::Device { device: self.device.info().name, reason: error.to_string() })
+                let reason = error.to_string();
+                self.give_up(NpuError::from(error).into());
+                Err(BackendError::Device { device: self.device.info().name, reason })
             }
         }
     }
@@ -180,7 +188,7 @@ impl Encoder for NpuEncoder {
             let State::GivenUp(reason) = &self.state else { continue };
             if self.policy == Policy::RequireNpu {
                 let device = self.device.info().name;
-                return Err(BackendError::Device { device, reason: reason.clone() });
+                return Err(BackendError::Device { device, reason: reason.text.clone() });
             }
             let report = self.fallback.0.encode(&[*window], &mut [&mut **out])?;
             total.busy += report.busy;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use amanuensis_npu_kernels::manifest::{BundleError, MANIFEST_FILE};
 use amanuensis_npu_kernels::program::{Program, Shape, Unfit};
-use amanuensis_whisper::{Dims, Encoder, WeightError, Weights};
+use amanuensis_whisper::{Dims, Encoder, Fallback, Obstacle, WeightError, Weights};
 
 use crate::device::{Device, DeviceError, Plan};
 use crate::encoder::NpuEncoder;
@@ -121,6 +121,25 @@ pub enum NpuError {
     /// The fallback could not compute what the NPU's results are compared with.
     #[error("the NPU's results could not be checked: {0}")]
     NothingToCompare(String),
+}
+
+impl NpuError {
+    /// What stands in the NPU's way.
+    pub fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::Unfit(_) | Self::Weights(_) => Obstacle::Model,
+            Self::Program(_) => Obstacle::Program,
+            Self::Device(DeviceError::Unavailable(reason) | DeviceError::Lost(reason)) => reason.obstacle,
+            Self::SelfCheck { .. } => Obstacle::Wrong,
+            Self::NothingToCompare(_) => Obstacle::Failed,
+        }
+    }
+}
+
+impl From<NpuError> for Fallback {
+    fn from(error: NpuError) -> Self {
+        Self::new(error.obstacle(), error)
+    }
 }
 
 /// Makes an encoder on the NPU over `fallback`, which does what the NPU cannot.

@@ -9,7 +9,7 @@ use amanuensis_kernels::ThreadPool;
 use amanuensis_npu_kernels::execute::{Buffers, Executor};
 use amanuensis_npu_kernels::manifest::Bundle;
 use amanuensis_npu_kernels::timing::{Machine, predict};
-use amanuensis_whisper::DeviceInfo;
+use amanuensis_whisper::{DeviceInfo, Fallback, Obstacle};
 
 use crate::device::{Device, DeviceError, Plan};
 use crate::image::Pages;
@@ -54,7 +54,7 @@ impl Simulated {
 impl Device for Simulated {
     fn info(&self) -> DeviceInfo {
         let detail = "a simulation on the CPU; times are predicted, not measured".to_owned();
-        DeviceInfo { name: "npu-simulated".to_owned(), detail }
+        DeviceInfo { name: "npu-simulated".to_owned(), detail, threads: None }
     }
 
     fn open(&mut self, plan: &Plan) -> Result<(), DeviceError> {
@@ -77,7 +77,7 @@ impl Device for Simulated {
     ) -> Result<Duration, DeviceError> {
         let began = Instant::now();
         let predicted = predict(&plan.program, frames, &self.machine).time;
-        let closed = || DeviceError::Unavailable("the simulated NPU is not open".to_owned());
+        let closed = || DeviceError::Unavailable(Fallback::new(Obstacle::Failed, "the simulated NPU is not open"));
         let Open { bundle, workspace, remembered } = self.open.as_mut().ok_or_else(closed)?;
         let key = (self.pace == Pace::Predicted).then(|| {
             let mut hasher = DefaultHasher::new();
@@ -93,7 +93,7 @@ impl Device for Simulated {
         let input: Vec<u8> = spectrogram.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut output = vec![0; result.len() * 4];
         for step in plan.program.steps(frames) {
-            let lost = |error: &dyn std::error::Error| DeviceError::Lost(error.to_string());
+            let lost = |error: &dyn std::error::Error| DeviceError::Lost(Fallback::new(Obstacle::Failed, error));
             let words = bundle.instructions(step.name, rows, frames).map_err(|error| lost(&error))?;
             let (start, bytes) = plan.program.part(step.part);
             let mut buffers = Buffers {

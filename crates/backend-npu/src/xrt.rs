@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use amanuensis_npu_kernels::manifest::{Bundle, BundleError, Instructions};
 use amanuensis_npu_kernels::program::{Part, Program};
 use amanuensis_pool::PAGE_BYTES;
-use amanuensis_whisper::DeviceInfo;
+use amanuensis_whisper::{DeviceInfo, Fallback, Obstacle};
 use amanuensis_xrt_sys::{self as xrt, Buffer, Kind, List, Session, Trouble, Xrt};
 
 use crate::device::{Device, DeviceError, Plan};
@@ -76,15 +76,18 @@ impl XrtDevice {
     }
 
     fn try_open(&mut self, plan: &Plan) -> Result<Open, DeviceError> {
-        let unavailable = |error: &dyn std::error::Error| DeviceError::Unavailable(error.to_string());
+        let unavailable =
+            |obstacle, error: &dyn std::error::Error| DeviceError::Unavailable(Fallback::new(obstacle, error));
         checks::node(self.index).map_err(DeviceError::Unavailable)?;
         checks::memory(plan.image.len() + plan.program.workspace_bytes()).map_err(DeviceError::Unavailable)?;
-        let library = Xrt::load().map_err(|error| unavailable(&error))?;
+        let library = Xrt::load().map_err(|error| unavailable(Obstacle::Library, &error))?;
         let folder = self.program.clone().or_else(|| installed_program(&plan.program));
-        let bundle = open_bundle(folder.as_deref(), &plan.program).map_err(|error| unavailable(&error))?;
+        let bundle =
+            open_bundle(folder.as_deref(), &plan.program).map_err(|error| unavailable(Obstacle::Program, &error))?;
         // Silicon would take descriptions for instructions.
         if bundle.manifest.instructions == Instructions::Described && std::env::var_os(VIRTUAL_VARIABLE).is_none() {
-            return Err(DeviceError::Unavailable("the NPU's program is for the virtual NPU only".to_owned()));
+            let reason = Fallback::new(Obstacle::Program, "the NPU's program is for the virtual NPU only");
+            return Err(DeviceError::Unavailable(reason));
         }
         let refused = |error: xrt::Error| DeviceError::Unavailable(checks::explain(&error));
         let session = Session::open(&library, self.index, &bundle.xclbin, &bundle.manifest.kernel).map_err(refused)?;
@@ -121,7 +124,7 @@ impl XrtDevice {
 impl Open {
     /// Makes the runs for one number of rows.
     fn rows(&self, program: &Program, rows: usize, frames: usize) -> Result<Rows, DeviceError> {
-        let unavailable = |error: xrt::Error| DeviceError::Unavailable(error.to_string());
+        let unavailable = |error: xrt::Error| DeviceError::Unavailable(Fallback::new(Obstacle::Failed, error));
         let mut instructions: Vec<(&'static str, Buffer, u32)> = Vec::new();
         for step in program.distinct_steps(frames) {
             let words = self.words(step.name, rows, frames)?;
@@ -160,7 +163,7 @@ impl Open {
 
     fn words(&self, name: &str, rows: usize, frames: usize) -> Result<Vec<u32>, DeviceError> {
         let words = self.bundle.instructions(name, rows, frames);
-        words.map_err(|error: BundleError| DeviceError::Unavailable(error.to_string()))
+        words.map_err(|error: BundleError| DeviceError::Unavailable(Fallback::new(Obstacle::Program, error)))
     }
 
     fn encode(
@@ -171,7 +174,9 @@ impl Open {
         result: &mut [f32],
     ) -> Result<Duration, DeviceError> {
         let rows = program.rows_for(frames.div_ceil(2));
-        let rows = rows.ok_or_else(|| DeviceError::Unavailable("the window is too long for the NPU".to_owned()))?;
+        let too_long =
+            || DeviceError::Unavailable(Fallback::new(Obstacle::Model, "the window is too long for the NPU"));
+        let rows = rows.ok_or_else(too_long)?;
         let mut entry = match self.lists.remove(&rows) {
             Some(entry) => entry,
             None => self.rows(program, rows, frames)?,
@@ -179,13 +184,13 @@ impl Open {
         if entry.frames != frames {
             for (name, buffer) in &mut entry.instructions {
                 write_words(&self.words(name, rows, frames)?, buffer.bytes_mut());
-                buffer.to_device().map_err(|error| DeviceError::Lost(error.to_string()))?;
+                buffer.to_device().map_err(|error| DeviceError::Lost(Fallback::new(Obstacle::Failed, error)))?;
             }
             entry.frames = frames;
         }
         let busy = self.execute(&mut entry.list, spectrogram, result).map_err(|error| match error.trouble {
             Trouble::Refused => DeviceError::Lost(checks::explain(&error)),
-            Trouble::Failed | Trouble::TimedOut => DeviceError::Lost(error.to_string()),
+            Trouble::Failed | Trouble::TimedOut => DeviceError::Lost(Fallback::new(Obstacle::Failed, error)),
         })?;
         self.lists.insert(rows, entry);
         Ok(busy)
@@ -236,7 +241,7 @@ impl Open {
 
 impl Device for XrtDevice {
     fn info(&self) -> DeviceInfo {
-        DeviceInfo { name: "npu".to_owned(), detail: self.detail.clone() }
+        DeviceInfo { name: "npu".to_owned(), detail: self.detail.clone(), threads: None }
     }
 
     fn open(&mut self, plan: &Plan) -> Result<(), DeviceError> {
@@ -256,7 +261,7 @@ impl Device for XrtDevice {
         spectrogram: &[f32],
         result: &mut [f32],
     ) -> Result<Duration, DeviceError> {
-        let closed = || DeviceError::Unavailable("the NPU is not open".to_owned());
+        let closed = || DeviceError::Unavailable(Fallback::new(Obstacle::Failed, "the NPU is not open"));
         let open = self.open.as_mut().ok_or_else(closed)?;
         let outcome = open.encode(&plan.program, frames, spectrogram, result);
         if outcome.is_err() {

@@ -303,7 +303,7 @@ impl Total {
     fn add(&mut self, done: &Done) {
         self.done += 1;
         self.audio += done.timings.audio;
-        self.device = Some(format!("{} ({})", done.device.name, done.device.detail));
+        self.device = Some(format!("{} ({})", done.device.name, done.device));
     }
 
     fn summary(&self, took: Duration) -> String {

@@ -321,7 +321,7 @@ fn windows(speech: &Speech, sound: &Sound) -> Value {
     let device = pipelined.device();
     json!({
         "model": speech.name,
-        "device": format!("{} ({})", device.name, device.detail),
+        "device": format!("{} ({device})", device.name),
         "encode_p50_ms": ms(encode),
         "decode_p50_ms": ms(decode),
         "sequential_s": sequential_time.as_secs_f64(),

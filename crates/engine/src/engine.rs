@@ -72,7 +72,8 @@ impl Engine {
         let encoder = Arc::clone(&speech.model).encoder();
         let decoder = Arc::clone(&speech.model).decoder(1);
         let device = encoder.device();
-        let cpu = DeviceInfo { name: "cpu".to_owned(), detail: "spectrograms are always computed there".to_owned() };
+        let detail = "spectrograms are always computed there".to_owned();
+        let cpu = DeviceInfo { name: "cpu".to_owned(), detail, threads: None };
         let metrics = Metrics::new([cpu, device.clone(), decoder.device()]);
         drop(decoder);
         let limits = limits(&settings, encoder.max_batch(), speech.model.shares_cores());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use amanuensis_pool::PoolStats;
-use amanuensis_whisper::{DeviceInfo, EncodeReport};
+use amanuensis_whisper::{DeviceInfo, EncodeReport, Fallback};
 use hdrhistogram::Histogram;
 
 use crate::request::{RequestError, Timings};
@@ -83,7 +83,7 @@ pub struct StageFigures {
     /// The device that does its work, and why that one.
     pub device: DeviceInfo,
     /// Why another device than that did the work the last time, if one did.
-    pub fallback: Option<String>,
+    pub fallback: Option<Fallback>,
     /// Windows that went through it.
     pub count: u64,
     /// Windows that failed in it.
@@ -155,7 +155,7 @@ impl Times {
 
 struct StageMetrics {
     device: DeviceInfo,
-    fallback: Option<String>,
+    fallback: Option<Fallback>,
     count: u64,
     errors: u64,
     wait: Times,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use amanuensis_audio::{AudioFile, FileError};
-use amanuensis_whisper::{BackendError, DecodeError, DecodeOptions, DeviceInfo, Segment, Transcript};
+use amanuensis_whisper::{BackendError, DecodeError, DecodeOptions, DeviceInfo, Fallback, Segment, Transcript};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::Stage;
@@ -141,7 +141,7 @@ pub struct Done {
     /// The device that encoded it.
     pub device: DeviceInfo,
     /// Why another device than the preferred one encoded it, at least in part.
-    pub fallback: Option<String>,
+    pub fallback: Option<Fallback>,
 }
 
 /// Where a request's time went.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use amanuensis_mel::LogMel;
 use amanuensis_pool::Lease;
 use amanuensis_whisper::{
-    DeviceInfo, Dims, Encoder, FRAMES_PER_WINDOW, HOP_SAMPLES, MelView, Model, Observer, Sequencer, Transcript,
-    WindowDecoder,
+    DeviceInfo, Dims, Encoder, FRAMES_PER_WINDOW, Fallback, HOP_SAMPLES, MelView, Model, Observer, Sequencer,
+    Transcript, WindowDecoder,
 };
 
 use crate::engine::Shared;
@@ -40,7 +40,7 @@ pub(crate) struct Work {
     transcript: Transcript,
     timings: Timings,
     device: Option<DeviceInfo>,
-    fallback: Option<String>,
+    fallback: Option<Fallback>,
     /// Mel frames of the window that are recording.
     frames: usize,
     /// Mel frames of the window that are encoded, and its spectrogram.
@@ -96,8 +96,11 @@ impl Work {
         let result = result.map(|()| Done {
             transcript,
             timings,
-            device: device
-                .unwrap_or_else(|| DeviceInfo { name: "none".to_owned(), detail: "there was no sound".to_owned() }),
+            device: device.unwrap_or_else(|| DeviceInfo {
+                name: "none".to_owned(),
+                detail: "there was no sound".to_owned(),
+                threads: None,
+            }),
             fallback,
         });
         (link, result)

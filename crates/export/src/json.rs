@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
             text: segments.iter().map(|segment| segment.text.as_str()).collect::<String>().trim().to_owned(),
             segments: segments.iter().map(SegmentReport::new).collect(),
             device: done.map(|done| done.device.name.as_str()),
-            fallback: done.and_then(|done| done.fallback.as_deref()),
+            fallback: done.and_then(|done| done.fallback.as_ref().map(|reason| reason.text.as_str())),
             timings_ms: done.map(|Done { timings, .. }| TimingsReport {
                 queued: seconds(timings.queued) * 1e3,
                 mel: seconds(timings.mel) * 1e3,

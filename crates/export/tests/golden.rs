@@ -46,7 +46,7 @@ fn done() -> Done {
     let ms = Duration::from_millis;
     let timings =
         Timings { queued: ms(1), mel: ms(20), encode: ms(300), decode: ms(200), total: ms(600), audio: ms(3_705_000) };
-    let device = DeviceInfo { name: "cpu".to_owned(), detail: "AVX2".to_owned() };
+    let device = DeviceInfo { name: "cpu".to_owned(), detail: "AVX2".to_owned(), threads: None };
     Done { transcript, timings, device, fallback: None }
 }
 

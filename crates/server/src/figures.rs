@@ -103,7 +103,7 @@ pub(crate) async fn health_pipeline(State(app): State<App>) -> Response {
     let stages = snapshot.stages.into_iter().map(|stage| StageHealth {
         stage: stage.stage.name(),
         device: stage.device.name,
-        fallback: stage.fallback,
+        fallback: stage.fallback.map(|reason| reason.text),
         in_flight: stage.in_flight,
         waiting: stage.waiting,
         errors: stage.errors,
@@ -235,7 +235,7 @@ struct Device {
 
 impl From<DeviceInfo> for Device {
     fn from(of: DeviceInfo) -> Self {
-        Self { name: of.name, detail: of.detail }
+        Self { detail: of.to_string(), name: of.name }
     }
 }
 
@@ -252,7 +252,7 @@ impl From<StageFigures> for StageStats {
             wait: (&of.wait).into(),
             service: (&of.service).into(),
             device: of.device.into(),
-            fallback: of.fallback,
+            fallback: of.fallback.map(|reason| reason.text),
         }
     }
 }
@@ -416,7 +416,8 @@ fn stage_metrics(page: &mut Page, snapshot: &Snapshot) {
     page.family("amanuensis_stage_device_info", "gauge", "The device that does a stage's work.");
     for stage in &snapshot.stages {
         let device = &stage.device;
-        let labels = [("stage", stage.stage.name()), ("device", &device.name), ("detail", &device.detail)];
+        let detail = device.to_string();
+        let labels = [("stage", stage.stage.name()), ("device", &device.name), ("detail", &detail)];
         page.value("amanuensis_stage_device_info", &labels, 1.0);
     }
     type PoolFigure = (&'static str, &'static str, fn(&PoolStats) -> f64);

@@ -16,8 +16,13 @@ pub use keys::Keys;
 pub enum Source {
     /// The X server of this name, as in `DISPLAY`.
     X11(String),
-    /// The desktop's portal, on the bus at this address or, without one, on the session's.
-    Portal(Option<String>),
+    /// The desktop's portal.
+    Portal {
+        /// The address of its bus; the session's, if there is none.
+        bus: Option<String>,
+        /// What the keys are for, as the desktop shows it when it asks for consent.
+        description: String,
+    },
 }
 
 /// What happened to the keys.
@@ -76,7 +81,9 @@ impl Shortcut {
     ) -> Result<Self, ShortcutError> {
         Ok(Self(match source {
             Source::X11(display) => Listening::X11(x11::Grab::take(display, keys, tell)?),
-            Source::Portal(bus) => Listening::Portal(portal::Binding::make(bus.clone(), keys, tell)?),
+            Source::Portal { bus, description } => {
+                Listening::Portal(portal::Binding::make(bus.clone(), description.clone(), keys, tell)?)
+            }
         }))
     }
 }

@@ -24,11 +24,12 @@ pub struct Binding {
 impl Binding {
     pub fn make(
         bus: Option<String>,
+        description: String,
         keys: &Keys,
         tell: impl FnMut(Edge) + Send + 'static,
     ) -> Result<Self, ShortcutError> {
         let (bound, is_bound) = sync_channel(1);
-        let (listening, abort) = abortable(listen(bus, keys.for_portal(), bound.clone(), tell));
+        let (listening, abort) = abortable(listen(bus, description, keys.for_portal(), bound.clone(), tell));
         let work = move || {
             if let Ok(Err(error)) = ashpd::zbus::block_on(listening) {
                 // Nobody is there any more if it ended later on.
@@ -55,6 +56,7 @@ impl Drop for Binding {
 
 async fn listen(
     bus: Option<String>,
+    description: String,
     keys: String,
     bound: SyncSender<Result<(), ShortcutError>>,
     mut tell: impl FnMut(Edge),
@@ -68,7 +70,7 @@ async fn listen(
     let pressed = portal.receive_activated().await?.map(|news| (Edge::Pressed, news.shortcut_id() == ID));
     let released = portal.receive_deactivated().await?.map(|news| (Edge::Released, news.shortcut_id() == ID));
     let session = portal.create_session(Default::default()).await?;
-    let wanted = NewShortcut::new(ID, "Dictate with Amanuensis").preferred_trigger(keys.as_str());
+    let wanted = NewShortcut::new(ID, description.as_str()).preferred_trigger(keys.as_str());
     portal.bind_shortcuts(&session, &[wanted], None, Default::default()).await?.response()?;
     let _ = bound.try_send(Ok(()));
     let mut edges = Box::pin(select(pressed, released));

@@ -15,7 +15,7 @@ const INTERFACE: &str = "org.freedesktop.portal.GlobalShortcuts";
 
 /// Grants everything, and tells which keys were wished for.
 struct Portal {
-    wished: std::sync::mpsc::Sender<(OwnedObjectPath, String, String)>,
+    wished: std::sync::mpsc::Sender<(OwnedObjectPath, String, [String; 2])>,
 }
 
 #[interface(name = "org.freedesktop.portal.GlobalShortcuts")]
@@ -46,7 +46,8 @@ impl Portal {
         #[zbus(connection)] bus: &Connection,
     ) -> OwnedObjectPath {
         for (id, about) in shortcuts {
-            self.wished.send((session.clone(), id, word(&about, "preferred_trigger"))).unwrap();
+            let about = ["preferred_trigger", "description"].map(|name| word(&about, name));
+            self.wished.send((session.clone(), id, about)).unwrap();
         }
         answer(bus, &header, &options, 0, HashMap::new()).await
     }
@@ -69,10 +70,10 @@ fn the_desktop_is_asked_for_the_keys_and_tells_when_they_are_pressed() {
         builder.name(NAME).unwrap().build().await.unwrap()
     });
     let (sender, edges) = channel();
-    let source = Source::Portal(Some(address));
+    let source = Source::Portal { bus: Some(address), description: "Diktieren".to_owned() };
     let shortcut = Shortcut::listen(&source, &keys(), move |edge| sender.send(edge).unwrap()).unwrap();
-    let (session, id, trigger) = next(&wishes);
-    assert_eq!(trigger, "CTRL+ALT+space");
+    let (session, id, about) = next(&wishes);
+    assert_eq!(about, ["CTRL+ALT+space", "Diktieren"]);
     for (signal, edge) in [("Activated", Edge::Pressed), ("Deactivated", Edge::Released)] {
         let about: HashMap<&str, Value<'_>> = HashMap::new();
         let session: ObjectPath<'_> = session.as_ref();
@@ -87,7 +88,8 @@ fn the_desktop_is_asked_for_the_keys_and_tells_when_they_are_pressed() {
 #[test]
 fn a_desktop_without_a_portal_says_what_to_do() {
     let Some((_daemon, address)) = bus() else { return };
-    let error = Shortcut::listen(&Source::Portal(Some(address)), &keys(), |_| {}).unwrap_err();
+    let source = Source::Portal { bus: Some(address), description: "Diktieren".to_owned() };
+    let error = Shortcut::listen(&source, &keys(), |_| {}).unwrap_err();
     assert!(matches!(error, ShortcutError::Portal(_)));
     assert!(error.to_string().contains("amanuensis toggle"), "{error}");
 }

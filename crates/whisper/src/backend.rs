@@ -1,5 +1,7 @@
 //! What a device must do: encode windows, and decode tokens against an encoded window.
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +78,66 @@ impl<'a> MelView<'a> {
 pub struct DeviceInfo {
     /// Short stable name: `cpu`, `npu`, `npu-simulated`.
     pub name: String,
-    /// What a person should know: instruction set and number type, or the NPU's name.
+    /// What a person should know, in names that no language has words for: instruction set and number type, or the NPU's name.
     pub detail: String,
+    /// The threads that it computes with, where that is what it has.
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl fmt::Display for DeviceInfo {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.detail)?;
+        match self.threads {
+            Some(NonZeroUsize::MIN) => out.write_str(", 1 thread"),
+            Some(threads) => write!(out, ", {threads} threads"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why another device than the preferred one does the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// What stands in the way.
+    pub obstacle: Obstacle,
+    /// The same with all that is known of it, and what to do. Displayed it is just this.
+    pub text: String,
+}
+
+impl Fallback {
+    /// What is known of an obstacle.
+    pub fn new(obstacle: Obstacle, text: impl ToString) -> Self {
+        Self { obstacle, text: text.to_string() }
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+/// What can stand in a device's way, by what can be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no such device.
+    Absent,
+    /// This user may not open it.
+    Forbidden,
+    /// This user may lock less memory than it needs.
+    LockedMemory,
+    /// The library that speaks to it is not installed, or is too old.
+    Library,
+    /// Driver or firmware are older than the library.
+    Firmware,
+    /// Its program is missing, damaged, or not for it.
+    Program,
+    /// The model does not fit it, or cannot be read.
+    Model,
+    /// It computes something else than the device that it is compared with.
+    Wrong,
+    /// It failed.
+    Failed,
 }
 
 /// What one call of [`Encoder::encode`] did.
@@ -88,7 +148,7 @@ pub struct EncodeReport {
     /// Time during which that device was busy with it.
     pub busy: Duration,
     /// Why another device than the preferred one did it.
-    pub fallback: Option<String>,
+    pub fallback: Option<Fallback>,
 }
 
 /// Why a backend could not compute.

@@ -14,7 +14,9 @@ pub mod transcript;
 pub mod units;
 pub mod weights;
 
-pub use backend::{BackendError, Decoder, DeviceInfo, EncodeReport, Encoder, LogitsFor, MelView, Model};
+pub use backend::{
+    BackendError, Decoder, DeviceInfo, EncodeReport, Encoder, Fallback, LogitsFor, MelView, Model, Obstacle,
+};
 pub use decode::{DecodeError, DecodeOptions, Observer, Task, WindowDecoder, WindowResult};
 pub use dims::{Dims, Vocabulary};
 pub use sequence::Sequencer;

@@ -276,7 +276,7 @@ mod tests {
             &self.0
         }
         fn device(&self) -> DeviceInfo {
-            DeviceInfo { name: "none".into(), detail: String::new() }
+            DeviceInfo { name: "none".into(), detail: String::new(), threads: None }
         }
         fn max_rows(&self) -> usize {
             1

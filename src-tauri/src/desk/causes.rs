@@ -15,7 +15,7 @@ use amanuensis_models::{DownloadError, ModelError};
 use amanuensis_polish::{KeyError, PolishError};
 use amanuensis_settings::{Discarded, SettingsError};
 use amanuensis_shortcut::ShortcutError;
-use amanuensis_whisper::{DecodeError, WeightError};
+use amanuensis_whisper::{DecodeError, Fallback, Obstacle, WeightError};
 
 use super::autostart::AutostartError;
 use super::insertion::TestError;
@@ -115,8 +115,28 @@ impl Cause for OpenError {
         match self {
             Self::Weights(error) | Self::Load(LoadError::Weights(error)) => error.fault(),
             Self::Load(LoadError::Stored | LoadError::NotFinite { .. }) => Fault::DamagedModel,
-            Self::Npu(_) => Fault::NpuUnusable,
+            Self::Npu(error) => of_npu(error.obstacle()),
         }
+    }
+}
+
+fn of_npu(obstacle: Obstacle) -> Fault {
+    match obstacle {
+        Obstacle::Absent => Fault::NoNpu,
+        Obstacle::Forbidden => Fault::NpuForbidden,
+        Obstacle::LockedMemory => Fault::NpuMemory,
+        Obstacle::Library => Fault::NoXrt,
+        Obstacle::Firmware => Fault::NpuOutdated,
+        Obstacle::Program => Fault::NoNpuProgram,
+        Obstacle::Model => Fault::NpuUnusable,
+        Obstacle::Wrong => Fault::NpuWrong,
+        Obstacle::Failed => Fault::NpuFailed,
+    }
+}
+
+impl Cause for Fallback {
+    fn fault(&self) -> Fault {
+        of_npu(self.obstacle)
     }
 }
 

@@ -7,7 +7,7 @@ use amanuensis_insert::{Desktop, Inserted, Inserter, Manner, NotInserted, PERMIS
 use amanuensis_settings::Insertion as Wanted;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Errand, Message, State, failure};
+use super::{Errand, Message, State, failure, joined};
 use crate::wire::{InsertionTest, Notice, Said, TestedWay, Update};
 
 pub use probe::TestError;
@@ -145,7 +145,7 @@ impl State {
                 // Our own window is not in front, whether or not it can be seen.
                 if self.chosen.settings().interface.notifications {
                     let summary = words.not_inserted.to_owned();
-                    (self.run_errand)(Errand::Notify { summary, body: format!("{} {kept}", why.detail) });
+                    (self.run_errand)(Errand::Notify { summary, body: joined(words.fault(why.fault), kept) });
                 }
                 self.tell(Notice::error(Said::NotInserted { copied }, why));
             }

@@ -3,8 +3,8 @@
 use amanuensis_engine::Engine;
 use amanuensis_history::Transcribed;
 
-use super::{Loaded, Message, State, device_words, report};
-use crate::wire::{Failure, Model};
+use super::{Loaded, Message, State, report};
+use crate::wire::{Device, Failure, Model};
 
 /// What there is for whoever wants something written down.
 pub enum Lent {
@@ -54,7 +54,7 @@ impl State {
             Some(GuestState::Here(Loaded { file, engine })) => {
                 let by = Transcribed {
                     model: Some(file.name.clone()),
-                    device: Some(device_words(&engine.device())),
+                    device: Some(Device::from(engine.device()).kind.to_string()),
                     ..Transcribed::default()
                 };
                 return Lent::Ready(engine.clone(), by);

@@ -8,7 +8,7 @@ use amanuensis_dictation::{Event, Outcome, TakeId};
 use amanuensis_settings::Settings;
 
 use super::{joined, said};
-use crate::wire::{self, Fault, OverlayStage};
+use crate::wire::{self, DeviceKind, Fault, OverlayStage};
 
 /// Where the answer to its page goes, which asked what to show.
 pub type OverlayPage = Box<dyn FnOnce(wire::Overlay) + Send>;
@@ -67,10 +67,9 @@ impl Overlay {
         self.own_focus = own_focus;
     }
 
-    /// What transcribes, in words, and what the user has chosen.
-    pub fn set_means(&mut self, device: Option<&str>, settings: &Settings) {
+    /// What transcribes, and what the user has chosen.
+    pub fn set_means(&mut self, device: Option<DeviceKind>, settings: &Settings) {
         self.on = settings.interface.overlay;
-        let device = device.map(|device| device.split(',').next().unwrap_or(device).to_owned());
         let keys = settings.shortcut.keys.clone();
         let (language, theme) = (settings.interface.language, settings.interface.theme);
         let known = wire::Overlay { device, keys, language, theme, ..self.shown.clone() };
@@ -227,7 +226,7 @@ mod tests {
     use amanuensis_settings::Settings;
 
     use super::{Curtain, GLANCE, LETTERS, Overlay, PAUSE, READ, newest};
-    use crate::wire::{self, OverlayStage};
+    use crate::wire::{self, DeviceKind, OverlayStage};
 
     /// An overlay whose page asks again as soon as it has its answer.
     struct Watched {
@@ -241,7 +240,7 @@ mod tests {
         fn new() -> (Self, Instant) {
             let (sender, told) = channel();
             let mut overlay = Overlay::default();
-            overlay.set_means(Some("CPU, AVX2"), &Settings::default());
+            overlay.set_means(Some(DeviceKind::Cpu), &Settings::default());
             let mut watched = Self { overlay, sender, told };
             watched.ask(true);
             (watched, Instant::now())
@@ -277,7 +276,7 @@ mod tests {
     fn it_is_made_once_and_opens_when_its_page_is_there() {
         let mut overlay = Overlay::default();
         let now = Instant::now();
-        overlay.set_means(Some("CPU, AVX2"), &Settings::default());
+        overlay.set_means(Some(DeviceKind::Cpu), &Settings::default());
         assert_eq!(overlay.advance(now), None);
         overlay.happened(&Event::Opening { take: 1 }, now);
         assert_eq!(overlay.advance(now), Some(Curtain::Make));

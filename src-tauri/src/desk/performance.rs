@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use amanuensis_engine::{Engine, Percentiles, Snapshot, StageFigures, Timings};
 
 use super::sensors::Sensors;
-use crate::wire::{Npu, Performance, Pool, RequestTimes, Span, StageLoad};
+use crate::wire::{Device, DeviceKind, Npu, Performance, Pool, RequestTimes, Span, StageLoad};
 
 /// How often it is looked at.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -94,11 +94,14 @@ fn times(timings: &Timings) -> RequestTimes {
 }
 
 fn npu(encoder: &StageFigures, load: f32) -> Npu {
-    match (encoder.device.name.as_str(), &encoder.fallback) {
-        (_, Some(why)) => Npu::Unavailable { why: why.clone() },
-        ("npu", None) => Npu::Busy { share: load, simulated: false },
-        ("npu-simulated", None) => Npu::Busy { share: load, simulated: true },
-        (_, None) => Npu::Unavailable { why: super::device_words(&encoder.device) },
+    if let Some(reason) = &encoder.fallback {
+        return Npu::Unavailable { why: super::failure(reason) };
+    }
+    let device = Device::from(encoder.device.clone());
+    match device.kind {
+        DeviceKind::Npu => Npu::Busy { share: load, simulated: false },
+        DeviceKind::NpuSimulated => Npu::Busy { share: load, simulated: true },
+        DeviceKind::Cpu => Npu::Unused { device },
     }
 }
 

@@ -16,8 +16,9 @@ impl State {
         let wanted = &self.chosen.settings().shortcut;
         let Some(keys) = wanted.keys.clone() else { return };
         let (hold, inbox) = (wanted.mode == ShortcutMode::Hold, self.inbox.clone());
+        let description = self.words().shortcut;
         // A desktop may ask the user first.
-        report(&self.inbox, "listen for keys", move || Message::Listening(listen(&keys, hold, inbox)));
+        report(&self.inbox, "listen for keys", move || Message::Listening(listen(&keys, description, hold, inbox)));
     }
 
     /// The answer to that.
@@ -37,11 +38,11 @@ impl State {
     }
 }
 
-fn listen(keys: &str, hold: bool, inbox: Sender<Message>) -> Result<Shortcut, ShortcutError> {
+fn listen(keys: &str, description: &str, hold: bool, inbox: Sender<Message>) -> Result<Shortcut, ShortcutError> {
     let keys: Keys = keys.parse()?;
     let source = match Desktop::detect() {
         Desktop { is_wayland: false, x11: Some(display), .. } => Source::X11(display),
-        _ => Source::Portal(None),
+        _ => Source::Portal { bus: None, description: description.to_owned() },
     };
     let tell = move |edge| {
         let message = match (hold, edge) {

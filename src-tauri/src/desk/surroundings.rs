@@ -7,9 +7,9 @@ use amanuensis_dictation::{Event, Outcome};
 use amanuensis_settings::Language;
 
 use super::files::FileId;
-use super::{Errand, State, sentence};
+use super::{Errand, State, joined};
 use crate::tray::{Doing, Face};
-use crate::wire::{FileState, Phase};
+use crate::wire::{Fault, FileState, Phase};
 use crate::words::{self, Words};
 
 /// What was told so far.
@@ -41,11 +41,11 @@ impl State {
     }
 
     fn tell_of_files(&mut self) {
-        let mut over = Vec::new();
+        let (words, mut over) = (self.words(), Vec::new());
         for file in &self.view.files {
             let end = match &file.state {
-                FileState::Done => self.words().file_done.to_owned(),
-                FileState::Failed { why } => format!("{}: {}", self.words().file_failed, why.detail),
+                FileState::Done => words.file_done.to_owned(),
+                FileState::Failed { why } => joined(words.file_failed, words.fault(why.fault)),
                 FileState::Cancelled => String::new(),
                 FileState::Waiting | FileState::Running { .. } => {
                     self.surroundings.running.insert(file.id);
@@ -63,9 +63,13 @@ impl State {
 
     /// Tells of a dictation that came to nothing.
     pub(super) fn tell_of_dictation(&self, outcome: &Outcome) {
-        if let Outcome::NoMicrophone { reason } | Outcome::Failed { reason, .. } = outcome {
-            self.notify(self.words().dictation_failed.to_owned(), sentence(reason));
-        }
+        let fault = match outcome {
+            Outcome::NoMicrophone { .. } => Fault::NoMicrophone,
+            Outcome::Failed { .. } => Fault::EngineFailed,
+            Outcome::Text(_) | Outcome::NoSpeech | Outcome::Cancelled => return,
+        };
+        let words = self.words();
+        self.notify(words.dictation_failed.to_owned(), words.fault(fault).to_owned());
     }
 
     /// Lets the beginning and the end of a dictation be heard, for those who want it.

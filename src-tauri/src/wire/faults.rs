@@ -17,7 +17,7 @@ pub struct Failure {
 }
 
 /// All that can go wrong. Displayed, and in the history, it is the word that the page knows it by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
@@ -62,8 +62,24 @@ pub enum Fault {
     NotAModel,
     /// A model is damaged, or lacks a part.
     DamagedModel,
-    /// The NPU is required and cannot be used.
+    /// The NPU cannot be used with this model.
     NpuUnusable,
+    /// There is no NPU.
+    NoNpu,
+    /// The user may not open the NPU.
+    NpuForbidden,
+    /// The user may not lock as much memory as the NPU needs.
+    NpuMemory,
+    /// XRT is not installed, or too old.
+    NoXrt,
+    /// The NPU's driver or firmware is too old.
+    NpuOutdated,
+    /// The NPU's program is missing, damaged or not for it.
+    NoNpuProgram,
+    /// The NPU computes something else than the processor.
+    NpuWrong,
+    /// The NPU failed.
+    NpuFailed,
     /// A model lies where only the system may change it.
     NotYourModel,
 

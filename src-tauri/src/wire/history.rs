@@ -44,7 +44,7 @@ pub struct Entry {
     pub name: Option<String>,
     /// The model that was used.
     pub model: Option<String>,
-    /// The device that was used.
+    /// The device that was used: the word of its kind, or what an older version wrote.
     pub device: Option<String>,
     /// The program that the text was written into.
     pub application: Option<String>,

@@ -3,7 +3,7 @@
 use amanuensis_settings::{Language, Theme};
 use serde::Serialize;
 
-use super::Failure;
+use super::{DeviceKind, Failure};
 
 /// The overlay as a whole: it is small, and sent at most ten times a second while it is shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub struct Overlay {
     /// The microphone, once one is open.
     pub microphone: Option<String>,
     /// What transcribes, in a word.
-    pub device: Option<String>,
+    pub device: Option<DeviceKind>,
     /// Seconds since the first sound.
     pub elapsed_s: u32,
     /// How loud the microphone is, 0 (silence) to 1 (full scale).

@@ -10,7 +10,7 @@ use amanuensis_backend_npu::device::{Device, DeviceError, Plan};
 use amanuensis_backend_npu::{Machine, NpuError, NpuOptions, Pace, Policy, Simulated, open_on};
 use amanuensis_npu_tests::conformance::{encode, similarity};
 use amanuensis_npu_tests::model::{self, spectrogram};
-use amanuensis_whisper::{DeviceInfo, MelView, Weights};
+use amanuensis_whisper::{DeviceInfo, Fallback, MelView, Obstacle, Weights};
 
 /// What the device does at each call, in order; well when nothing is left.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,12 +39,12 @@ impl Flaky {
 
 impl Device for Flaky {
     fn info(&self) -> DeviceInfo {
-        DeviceInfo { name: "npu-flaky".to_owned(), detail: String::new() }
+        DeviceInfo { name: "npu-flaky".to_owned(), detail: String::new(), threads: None }
     }
 
     fn open(&mut self, plan: &Plan) -> Result<(), DeviceError> {
         match self.next("open") {
-            Next::FailToOpen => Err(DeviceError::Unavailable("it is not there".to_owned())),
+            Next::FailToOpen => Err(DeviceError::Unavailable(Fallback::new(Obstacle::Absent, "it is not there"))),
             _ => self.inner.open(plan),
         }
     }
@@ -62,7 +62,7 @@ impl Device for Flaky {
         result: &mut [f32],
     ) -> Result<Duration, DeviceError> {
         match self.next("encode") {
-            Next::Lose => Err(DeviceError::Lost("the context is gone".to_owned())),
+            Next::Lose => Err(DeviceError::Lost(Fallback::new(Obstacle::Failed, "the context is gone"))),
             Next::Garbage => {
                 result.fill(1.0);
                 Ok(Duration::ZERO)
@@ -75,6 +75,8 @@ impl Device for Flaky {
 struct Outcome {
     /// For each of three windows the device, and the reason if it was the fallback; or the error.
     windows: Vec<String>,
+    /// What stood in the way the last time.
+    obstacle: Option<Obstacle>,
     calls: Vec<&'static str>,
 }
 
@@ -91,7 +93,7 @@ fn run(script: &[Next], policy: Policy) -> Result<Outcome, NpuError> {
     let options = NpuOptions { policy, ..NpuOptions::default() };
     let mut encoder = open_on(Box::new(flaky), &weights, Arc::clone(&cpu).encoder(), &options)?;
     let mut reference = cpu.encoder();
-    let mut windows = Vec::new();
+    let (mut windows, mut obstacle) = (Vec::new(), None);
     for seed in 0..3 {
         let mel = spectrogram(20, 80, seed);
         let view = MelView::by_frame(&mel, 20, 80).expect("it is long enough");
@@ -100,18 +102,19 @@ fn run(script: &[Next], policy: Policy) -> Result<Outcome, NpuError> {
             Ok(report) => {
                 let expected = encode(&mut *reference, &mel, 20).expect("encoded");
                 assert!(similarity(&out, &expected) > 0.999, "window {seed} is wrong");
+                obstacle = report.fallback.as_ref().map(|reason| reason.obstacle);
                 format!("{}{}", report.device.name, report.fallback.map(|why| format!(": {why}")).unwrap_or_default())
             }
             Err(error) => format!("error: {error}"),
         });
     }
     let calls = log.lock().expect("no test panics while it holds this").clone();
-    Ok(Outcome { windows, calls })
+    Ok(Outcome { windows, obstacle, calls })
 }
 
 #[test]
 fn a_device_that_works_is_opened_once() {
-    let Outcome { windows, calls } = run(&[], Policy::RequireNpu).expect("opens");
+    let Outcome { windows, calls, .. } = run(&[], Policy::RequireNpu).expect("opens");
     assert_eq!(windows, ["npu-flaky"; 3]);
     assert_eq!(calls, ["open", "encode", "encode", "encode", "encode"]);
 }
@@ -119,7 +122,7 @@ fn a_device_that_works_is_opened_once() {
 #[test]
 fn a_lost_context_is_opened_again_and_the_window_replayed() {
     let script = [Next::Well, Next::Well, Next::Well, Next::Lose];
-    let Outcome { windows, calls } = run(&script, Policy::RequireNpu).expect("opens");
+    let Outcome { windows, calls, .. } = run(&script, Policy::RequireNpu).expect("opens");
     assert_eq!(windows, ["npu-flaky"; 3]);
     assert_eq!(calls, ["open", "encode", "encode", "encode", "close", "open", "encode", "encode"]);
 }
@@ -129,7 +132,8 @@ fn a_device_that_stays_away_is_given_up_with_the_first_reason() {
     for last in [Next::FailToOpen, Next::Lose] {
         let again = if last == Next::Lose { vec![Next::Well, Next::Lose] } else { vec![Next::FailToOpen] };
         let script = [vec![Next::Well, Next::Well, Next::Well, Next::Lose], again].concat();
-        let Outcome { windows, calls } = run(&script, Policy::AllowFallback).expect("opens");
+        let Outcome { windows, obstacle, calls } = run(&script, Policy::AllowFallback).expect("opens");
+        assert_eq!(obstacle, Some(Obstacle::Failed));
         let reason = "cpu: the NPU failed: the context is gone";
         assert_eq!(windows, ["npu-flaky", reason, reason]);
         assert_eq!(calls.last(), Some(&"close"));
@@ -142,9 +146,10 @@ fn a_device_that_stays_away_is_given_up_with_the_first_reason() {
 #[test]
 fn a_device_that_is_not_there_or_computes_nonsense_is_never_used() {
     let absent = run(&[Next::FailToOpen], Policy::AllowFallback).expect("falls back");
-    assert_eq!(absent.windows, ["cpu: it is not there"; 3]);
+    assert_eq!((absent.windows, absent.obstacle), (vec!["cpu: it is not there".to_owned(); 3], Some(Obstacle::Absent)));
     let wrong = run(&[Next::Well, Next::Garbage], Policy::AllowFallback).expect("falls back");
     assert!(wrong.windows.iter().all(|window| window.starts_with("cpu: the NPU's results differ")));
+    assert_eq!(wrong.obstacle, Some(Obstacle::Wrong));
     assert_eq!(wrong.calls.iter().filter(|call| **call == "encode").count(), 1);
     assert!(matches!(run(&[Next::FailToOpen], Policy::RequireNpu), Err(NpuError::Device(_))));
     assert!(matches!(run(&[Next::Well, Next::Garbage], Policy::RequireNpu), Err(NpuError::SelfCheck { .. })));

@@ -47,7 +47,7 @@ struct Counting {
 }
 
 fn device() -> DeviceInfo {
-    DeviceInfo { name: "fake".to_owned(), detail: "counts".to_owned() }
+    DeviceInfo { name: "fake".to_owned(), detail: "counts".to_owned(), threads: None }
 }
 
 impl Model for Counting {

@@ -93,7 +93,7 @@ impl Model for Simulated {
 }
 
 fn device() -> DeviceInfo {
-    DeviceInfo { name: "simulated".to_owned(), detail: "computes nothing".to_owned() }
+    DeviceInfo { name: "simulated".to_owned(), detail: "computes nothing".to_owned(), threads: None }
 }
 
 struct SimulatedEncoder(Arc<Simulated>);

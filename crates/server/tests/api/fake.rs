@@ -63,7 +63,7 @@ struct FakeModel {
 }
 
 fn device() -> DeviceInfo {
-    DeviceInfo { name: "fake".to_owned(), detail: "says what it is told to".to_owned() }
+    DeviceInfo { name: "fake".to_owned(), detail: "says what it is told to".to_owned(), threads: None }
 }
 
 impl Model for FakeModel {

@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
         "conform" => {
             let least = if format == Format::Int8 { 0.99 } else { 0.999 };
             let mut encoder = npu(Policy::RequireNpu)?;
-            println!("{}: {}", encoder.device().name, encoder.device().detail);
+            println!("{}: {}", encoder.device().name, encoder.device());
             check(&mut *encoder, &mut *cpu.encoder(), least)?;
             println!("it conforms");
         }
@@ -120,7 +120,11 @@ fn windows(npu: &mut dyn Encoder, cpu: &mut dyn Encoder) -> anyhow::Result<()> {
             Ok(report) => {
                 let close = similarity(&out, &encode(cpu, &mel, 30)?);
                 ensure!(close >= 0.999, "window {window}: similarity {close}");
-                println!("window {window}: {}: {}", report.device.name, report.fallback.unwrap_or_default());
+                println!(
+                    "window {window}: {}: {}",
+                    report.device.name,
+                    report.fallback.map(|reason| reason.text).unwrap_or_default()
+                );
             }
             Err(error) => println!("window {window}: failed: {error}"),
         }

@@ -13,6 +13,7 @@ import type { Update } from './wire/Update';
 
 export type { Choices } from './wire/Choices';
 export { formats, type FilesBackend, type Format } from './files';
+export type { Device } from './wire/Device';
 export type { Entry } from './wire/Entry';
 export type { Failure } from './wire/Failure';
 export type { Fault } from './wire/Fault';

@@ -2,6 +2,7 @@ import type { Backend } from '.';
 import { MockFiles } from './mock-files';
 import { MockShelf } from './mock-models';
 import type { Choices } from './wire/Choices';
+import type { Device } from './wire/Device';
 import type { Entry } from './wire/Entry';
 import type { Failure } from './wire/Failure';
 import type { Performance } from './wire/Performance';
@@ -33,6 +34,8 @@ const DEFAULTS: Settings = {
   postProcessing: { on: false, endpoint: 'http://127.0.0.1:11434/v1', model: '', prompt: 'Correct the punctuation.', timeoutS: 20 },
 };
 
+const CPU: Device = { kind: 'cpu', detail: 'AVX2, int8', threads: 2 };
+
 const SPEECH = 'Ask not what your country can do for you, ask what you can do for your country.'.split(' ');
 
 /** A history of some dictations, a few a day. */
@@ -49,7 +52,7 @@ function past(): Entry[] {
     edited: index === 3,
     name: index === 5 ? 'interview.wav' : null,
     model: 'amanuensis-demo.en',
-    device: 'CPU',
+    device: 'cpu',
     application: index % 2 === 0 ? 'gedit' : null,
     waitedMs: 180 + index * 11,
     pinned: index === 1,
@@ -74,7 +77,7 @@ export class MockBackend implements Backend {
     phase: 'idle',
     writing: 0,
     handsFree: false,
-    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, multilingual: false, device: 'CPU, AVX2, 8-bit weights', fallback: null },
+    model: { kind: 'ready', name: 'amanuensis-demo.en', demo: true, multilingual: false, device: CPU, fallback: null },
     microphones: [
       { id: 'desk', name: 'Desk microphone' },
       { id: 'headset', name: 'Headset' },
@@ -91,7 +94,8 @@ export class MockBackend implements Backend {
     models: ['amanuensis-demo.en'],
     key: { kind: 'none' },
     spoken: ['en', 'de', 'fr', 'ja'],
-    version: '0.1.0 (built from source)',
+    version: '0.1.0',
+    fromSource: true,
   };
   readonly #shelf = new MockShelf((models) => this.say({ kind: 'models', models }));
   /** What was copied last. */
@@ -302,7 +306,7 @@ export class MockBackend implements Backend {
   #useModel(name: string): void {
     this.#shelf.use(name, () => {
       const demo = name === 'amanuensis-demo.en';
-      this.show({ model: { kind: 'ready', name, demo, multilingual: !demo, device: 'CPU, AVX2, 8-bit weights', fallback: null } });
+      this.show({ model: { kind: 'ready', name, demo, multilingual: !demo, device: CPU, fallback: null } });
     });
   }
 
@@ -354,7 +358,7 @@ export class MockBackend implements Backend {
     const stage = (name: string, load: number, p50Ms: number) => ({ name, load, service: { p50Ms, p95Ms: p50Ms * 1.6 }, waiting: 0, windows: 42 });
     return {
       stages: [stage('mel', wave(0.2) / 8, 11), stage('encode', wave(0.3), 180), stage('decode', wave(0.5) / 2, 95)],
-      npu: { kind: 'unavailable', why: 'CPU, AVX2, 8-bit weights' },
+      npu: { kind: 'unused', device: CPU },
       queued: 0,
       inFlight: 1,
       finished: 17,
@@ -364,7 +368,7 @@ export class MockBackend implements Backend {
       pools: [
         { name: 'audio', inUse: 1, capacity: 6, mebibytes: 11 },
         { name: 'mel', inUse: 1, capacity: 6, mebibytes: 5.5 },
-        { name: 'encoded', inUse: 1, capacity: 4, mebibytes: 5.9 },
+        { name: 'encoder output', inUse: 1, capacity: 4, mebibytes: 5.9 },
       ],
       cpu: 0.9 + wave(0.3),
       cores: 8,

@@ -27,7 +27,7 @@ export class MockOverlay implements OverlayBackend {
     handsFree: false,
     keys: 'Ctrl+Alt+Space',
     microphone: 'Desk microphone',
-    device: 'CPU',
+    device: 'cpu',
     elapsedS: 4,
     level: 0.6,
     committed: 'Ask not what your country can do',

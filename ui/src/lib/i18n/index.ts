@@ -3,6 +3,7 @@
 import { language } from './language.svelte';
 import { about } from './words/about';
 import { app } from './words/app';
+import { devices } from './words/devices';
 import { dictate } from './words/dictate';
 import { faults } from './words/faults';
 import { files } from './words/files';
@@ -17,10 +18,11 @@ import { polish } from './words/polish';
 import { settings } from './words/settings';
 
 export { language, languages, type Language } from './language.svelte';
+export { described, deviceNamed } from './words/devices';
 export { worded } from './words/notices';
 export { brief, celsius, clock, day, languageNames, mebibytes, megabytes, milliseconds, minutes, number, percent, plural, seconds, timeLeft, watts } from './format';
 
-const parts = { about, app, dictate, faults, files, guide, history, insertion, models, notices, overlay, performance, polish, settings };
+const parts = { about, app, devices, dictate, faults, files, guide, history, insertion, models, notices, overlay, performance, polish, settings };
 
 type Parts = typeof parts;
 type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };

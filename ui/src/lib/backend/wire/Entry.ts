@@ -42,7 +42,7 @@ name: string | null,
  */
 model: string | null, 
 /**
- * The device that was used.
+ * The device that was used: the word of its kind, or what an older version wrote.
  */
 device: string | null, 
 /**

@@ -13,7 +13,7 @@ export const app = words({
     modelInUse: 'Model and device in use',
     demo: 'Demo model, trained on synthesised speech only.',
     demoHint: 'Take a better one under Models.',
-    fellBack: (reason: string) => `Fell back to this device: ${reason}`,
+    fellBack: 'The NPU is not in use.',
   },
   de: {
     name: 'Amanuensis',
@@ -26,7 +26,7 @@ export const app = words({
     modelInUse: 'Verwendetes Modell und Gerät',
     demo: 'Demomodell, nur mit künstlicher Sprache trainiert.',
     demoHint: 'Nehmen Sie unter „Modelle“ ein besseres.',
-    fellBack: (reason) => `Auf dieses Gerät ausgewichen: ${reason}`,
+    fellBack: 'Die NPU ist nicht in Gebrauch.',
   },
   es: {
     name: 'Amanuensis',
@@ -39,7 +39,7 @@ export const app = words({
     modelInUse: 'Modelo y dispositivo en uso',
     demo: 'Modelo de demostración, entrenado solo con voz sintética.',
     demoHint: 'Elija uno mejor en Modelos.',
-    fellBack: (reason) => `Se ha recurrido a este dispositivo: ${reason}`,
+    fellBack: 'La NPU no se está usando.',
   },
   fr: {
     name: 'Amanuensis',
@@ -52,7 +52,7 @@ export const app = words({
     modelInUse: 'Modèle et périphérique utilisés',
     demo: 'Modèle de démonstration, entraîné uniquement sur de la voix de synthèse.',
     demoHint: 'Prenez-en un meilleur sous Modèles.',
-    fellBack: (reason) => `Repli sur ce périphérique\u00a0: ${reason}`,
+    fellBack: 'Le NPU n’est pas utilisé.',
   },
   it: {
     name: 'Amanuensis',
@@ -65,7 +65,7 @@ export const app = words({
     modelInUse: 'Modello e dispositivo in uso',
     demo: 'Modello dimostrativo, addestrato solo su voci sintetiche.',
     demoHint: 'Prendine uno migliore in Modelli.',
-    fellBack: (reason) => `Si è ripiegato su questo dispositivo: ${reason}`,
+    fellBack: 'La NPU non è in uso.',
   },
   pt: {
     name: 'Amanuensis',
@@ -78,6 +78,6 @@ export const app = words({
     modelInUse: 'Modelo e dispositivo em uso',
     demo: 'Modelo de demonstração, treinado apenas com fala sintetizada.',
     demoHint: 'Pegue um melhor em Modelos.',
-    fellBack: (reason) => `Recorreu-se a este dispositivo: ${reason}`,
+    fellBack: 'A NPU não está em uso.',
   },
 });
