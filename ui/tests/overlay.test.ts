@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from 'vitest';
 
 import { MockOverlay } from '../src/lib/backend/overlay';
 import { language } from '../src/lib/i18n';
+import { barAt } from '../src/lib/level';
 import Overlay from '../src/Overlay.svelte';
 
 let backend: MockOverlay;
@@ -70,4 +71,9 @@ test('no stage breaks an accessibility rule', async () => {
     const { violations } = await axe.run(document.body, { rules: { 'color-contrast': { enabled: false } } });
     expect(violations.map((violation) => violation.id)).toEqual([]);
   }
+});
+
+test('a bar is as high as the level and its share of it say, and never vanishes', () => {
+  expect([0, 0.5, 1].map((level) => barAt(1 / 16, level, 1))).toEqual(['scaleY(0.06)', 'scaleY(0.53)', 'scaleY(1.00)']);
+  expect(barAt(1 / 8, 1, 0.2)).toBe('scaleY(0.30)');
 });
