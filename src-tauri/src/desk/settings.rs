@@ -93,6 +93,7 @@ impl Chosen {
             Serving::On(_, server) => Api::On { address: format!("http://{}/v1", server.address()) },
             Serving::Failed(_, why) => Api::Failed { why: why.clone() },
         };
+        let from_source = amanuensis_version::FROM_SOURCE;
         let choices = Box::new(Choices {
             settings: self.settings.clone(),
             api,
@@ -100,7 +101,9 @@ impl Chosen {
             models: models.usable(),
             key: safe.shown(),
             spoken: LANGUAGES.iter().map(|(code, _)| (*code).to_owned()).collect(),
-            version: amanuensis_version::VERSION.to_owned(),
+            // The page has words of its own for where it comes from.
+            version: if from_source { amanuensis_version::NUMBER } else { amanuensis_version::VERSION }.to_owned(),
+            from_source,
         });
         Update::Settings { choices }
     }

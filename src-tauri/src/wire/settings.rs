@@ -24,6 +24,8 @@ pub struct Choices {
     pub spoken: Vec<String>,
     /// Version of the app, and the commit that a package was built from.
     pub version: String,
+    /// It is no package.
+    pub from_source: bool,
 }
 
 /// Whether there is a key for the language model. The page never sees it.

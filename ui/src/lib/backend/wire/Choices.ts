@@ -34,4 +34,8 @@ spoken: Array<string>,
 /**
  * Version of the app, and the commit that a package was built from.
  */
-version: string, };
+version: string, 
+/**
+ * It is no package.
+ */
+fromSource: boolean, };
