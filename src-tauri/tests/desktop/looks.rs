@@ -1,6 +1,8 @@
 //! What is not behind one of the window's tabs, in both looks: the settings further down, the guide, the panel, the overlay.
 
 use amanuensis_test_support::{heard, speak};
+use fantoccini::Locator;
+use serde_json::json;
 
 use crate::overlay::{Neighbour, TITLE, wait_for_words};
 use crate::stage::{Setting, Stage, accessibility_rules};
@@ -56,6 +58,51 @@ fn every_view_without_a_tab_is_accessible_in_both_looks() {
             letter.until("the overlay is gone", || letter.seen(TITLE).is_none());
             stage.page.switch_to_window(main.clone()).await.expect("the main window is there");
         }
+        stage.close().await;
+    });
+}
+
+/// Texts that do not fit where they stand or reach beyond the window. What is one pixel large is there for screen readers.
+const CUT_OFF: &str = "
+    const said = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim() !== '');
+    const cut = (element) => getComputedStyle(element).overflowX !== 'visible' && element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1;
+    const beyond = (element) => element.getBoundingClientRect().right > innerWidth + 1;
+    return [...document.querySelectorAll('body *:not(select, option, .visually-hidden)')]
+        .filter((element) => said(element) && (cut(element) || beyond(element)))
+        .map((element) => element.outerHTML)";
+
+#[test]
+fn no_language_is_too_long_for_the_smallest_window() {
+    drive(async {
+        let Some(stage) = Stage::open(Setting::default()).await else { return };
+        stage.press_text("Settings").await;
+        let mut found = Vec::new();
+        stage.page.set_window_size(380, 480).await.expect("the window can be made smaller");
+        let tab = async |number: usize| {
+            let path = format!("//nav/button[{number}]");
+            stage.page.find(Locator::XPath(&path)).await.expect("the tab").click().await.expect("a click");
+        };
+        for (language, title) in
+            [("de", "Diktat"), ("es", "Dictado"), ("fr", "Dict\u{e9}e"), ("it", "Dettatura"), ("pt", "Ditado")]
+        {
+            let option =
+                format!("//select[option[@value='system'] and option[@value='pt']]/option[@value='{language}']");
+            stage.page.find(Locator::XPath(&option)).await.expect("the language").click().await.expect("a click");
+            stage.wait_for("[role=region] h2", |text| text == title).await;
+            // The last one is where the next language is chosen.
+            for number in 1..=6 {
+                tab(number).await;
+                if number == 5 {
+                    stage.wait_for("dl", |text| text.contains("MiB")).await;
+                }
+                let cut_off = stage.page.execute(CUT_OFF, Vec::new()).await.expect("a list");
+                stage.shoot(&format!("{language}-{number}-narrow")).await;
+                if cut_off != json!([]) {
+                    found.push(format!("{language}, tab {number}: {cut_off}"));
+                }
+            }
+        }
+        assert_eq!(found, Vec::<String>::new());
         stage.close().await;
     });
 }
