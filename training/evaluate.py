@@ -109,7 +109,7 @@ def sampled(heard: dict) -> bool:
 
 
 def report(items: list[tuple[str, str, str]], texts: list[str]):
-    """A line for each condition and voice: word error rate, sentences without an error."""
+    """A line for all speech, for each condition and for each voice: word error rate, sentences without an error."""
     sums = defaultdict(lambda: [0, 0, 0, 0])
     for (condition, voice, line), text in zip(items, texts):
         if condition == "no speech":
@@ -117,7 +117,7 @@ def report(items: list[tuple[str, str, str]], texts: list[str]):
             sums[condition, ""][3] += 1
             continue
         wrong = edits(normal(line).split(), normal(text).split())
-        for key in ((condition, ""), (condition, voice)):
+        for key in (("all speech", ""), (condition, ""), (condition, voice)):
             for place, count in enumerate((wrong, len(normal(line).split()), wrong == 0, 1)):
                 sums[key][place] += count
     print(f"{'condition':14}{'voice':22}{'WER %':>7}  without error")
@@ -130,7 +130,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="ggml file")
     parser.add_argument("--cli", type=Path, help="our command; without it openai-whisper is evaluated")
-    parser.add_argument("--precision", default="int8", choices=["int8", "f32"])
+    parser.add_argument("--precision", default="int8", choices=["int8", "bf16", "f32"])
     parser.add_argument(
         "--compare", action="store_true", help="our command in f32 with openai-whisper, instead of figures"
     )

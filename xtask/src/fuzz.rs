@@ -11,8 +11,8 @@ use crate::{process, workspace};
 
 /// The version of cargo-fuzz that is installed where there is none.
 const CARGO_FUZZ: &str = "cargo-fuzz@0.13.1";
-/// What an input may take: a case beyond it is a finding.
-const MOST_SECONDS_A_CASE: u32 = 20;
+/// What an input may take, by the clock, on a machine that may stand still for a while: a case beyond it is a finding.
+const MOST_SECONDS_A_CASE: u32 = 120;
 const MOST_MIB: u32 = 2048;
 /// Largest input that is tried: what is longer is slow and finds little more.
 const MOST_BYTES: u32 = 16 << 10;
