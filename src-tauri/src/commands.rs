@@ -103,10 +103,10 @@ pub fn set_panel(window: WebviewWindow, before: State<'_, panel::Before>, on: bo
     panel::set(&window, &before, on)
 }
 
-/// These are the settings from now on.
+/// These are the settings from now on. Changes are numbered: what the page is told of settings says which of them it knows.
 #[tauri::command]
-pub fn change_settings(desk: State<'_, Desk>, settings: Settings) {
-    desk.send(Message::Settings(Order::Change(Box::new(settings))));
+pub fn change_settings(desk: State<'_, Desk>, settings: Settings, change: u32) {
+    desk.send(Message::Settings(Order::Change(Box::new(settings), change)));
 }
 
 /// All settings are as at the beginning.

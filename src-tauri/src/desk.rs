@@ -807,11 +807,11 @@ mod tests {
         let desk = Desk::start(folder.path(), store.clone(), |_| Err(no_model()), |_| {});
         let mut settings = Settings::default();
         settings.dictation.microphone = Some("headset".into());
-        desk.send(Message::Settings(Order::Change(Box::new(settings.clone()))));
+        desk.send(Message::Settings(Order::Change(Box::new(settings.clone()), 1)));
         view_of(&desk, |view| view.microphone.as_deref() == Some("headset"));
         let mut impossible = settings.clone();
         impossible.server.port = 1;
-        desk.send(Message::Settings(Order::Change(Box::new(impossible))));
+        desk.send(Message::Settings(Order::Change(Box::new(impossible), 2)));
         let told = view_of(&desk, |view| !view.notices.is_empty()).notices.remove(0).why.expect("a reason");
         assert!(told.fault == Fault::OutOfBounds && told.detail.contains("server.port"), "{told:?}");
         desk.close();

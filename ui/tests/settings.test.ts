@@ -13,9 +13,9 @@ beforeEach(async () => {
   backend = new MockBackend();
   kept = undefined;
   const change = backend.changeSettings.bind(backend);
-  backend.changeSettings = (settings) => {
+  backend.changeSettings = (settings, number) => {
     kept = settings;
-    return change(settings);
+    return change(settings, number);
   };
   render(App, { backend });
   await fireEvent.click(await screen.findByRole('button', { name: 'Settings' }));
@@ -74,10 +74,24 @@ test('the local API says where it listens, and an impossible port becomes the ne
   expect(port.value).toBe('1024');
 });
 
+test('an answer that comes late does not undo what was changed since', async () => {
+  const change = backend.changeSettings;
+  const late: (() => Promise<void>)[] = [];
+  backend.changeSettings = async (settings, number) => void late.push(() => change(settings, number));
+  await flip('Spoken punctuation');
+  await choose('Appearance', 'dark');
+  await late.shift()?.();
+  await choose('Spoken language', 'ja');
+  while (late.length > 0) await late.shift()?.();
+  expect(kept?.text.spokenPunctuation).toBe(true);
+  expect(kept?.interface.theme).toBe('dark');
+  expect(kept?.dictation.language).toBe('ja');
+});
+
 test('what the desk refuses is said, and comes back as it was', async () => {
   const impossible = structuredClone(kept ?? (await flip('Spoken punctuation'), kept!));
   impossible.server.port = 1;
-  await backend.changeSettings(impossible);
+  await backend.changeSettings(impossible, 2);
   expect((await screen.findByRole('alert')).textContent).toContain('server.port');
   expect((screen.getByRole('spinbutton', { name: 'Port' }) as HTMLInputElement).value).toBe('9050');
 });

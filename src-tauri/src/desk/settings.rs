@@ -27,8 +27,8 @@ const NO_LOOKS: Duration = Duration::from_secs(3600);
 
 /// What the user does about settings.
 pub enum Order {
-    /// These are the settings from now on.
-    Change(Box<Settings>),
+    /// These are the settings from now on, by the page's change of this number.
+    Change(Box<Settings>, u32),
     /// As at the beginning.
     Restore,
     /// Those in a file.
@@ -47,6 +47,8 @@ pub enum Order {
 pub struct Chosen {
     store: Store,
     settings: Settings,
+    /// The number of the page's last change.
+    change: u32,
     /// What the model that is being read was chosen by.
     opening: Option<file::Model>,
     serving: Serving,
@@ -76,7 +78,7 @@ impl Chosen {
     pub fn open(store: Store) -> (Self, Option<Notice>) {
         let opened = store.open(SystemTime::now());
         let notice = opened.discarded.map(|discarded| Notice::error(Said::SettingsDiscarded, failure(&discarded)));
-        (Self { store, settings: opened.settings, opening: None, serving: Serving::Off }, notice)
+        (Self { store, settings: opened.settings, change: 0, opening: None, serving: Serving::Off }, notice)
     }
 
     /// The settings as they are.
@@ -96,6 +98,7 @@ impl Chosen {
         let from_source = amanuensis_version::FROM_SOURCE;
         let choices = Box::new(Choices {
             settings: self.settings.clone(),
+            change: self.change,
             api,
             opening: self.opening.is_some(),
             models: models.usable(),
@@ -146,7 +149,10 @@ impl State {
     /// Does what the user wants with the settings.
     pub(super) fn settle(&mut self, order: Order) {
         match order {
-            Order::Change(settings) => self.change(*settings),
+            Order::Change(settings, number) => {
+                self.chosen.change = number;
+                self.change(*settings);
+            }
             Order::Restore => {
                 let guided = self.chosen.settings.interface.guided;
                 let mut settings = Settings::default();

@@ -12,6 +12,8 @@ use super::Failure;
 pub struct Choices {
     /// As they are.
     pub settings: Settings,
+    /// The number of the page's last change that is in them.
+    pub change: u32,
     /// The local API.
     pub api: Api,
     /// A model is being read, to take the place of the one in use.

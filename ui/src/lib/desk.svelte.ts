@@ -20,6 +20,8 @@ export class Desk {
 
   /** The settings, and what became of them. */
   choices: Choices | undefined = $state.raw();
+  /** How often they were changed here: an answer says which of that it knows. */
+  #changes = 0;
   /** What is looked at of the history. */
   history: History | undefined = $state.raw();
   /** Dictations that broke off, about which nothing was decided yet. */
@@ -86,7 +88,9 @@ export class Desk {
         this.loads = [...this.loads.slice(1 - SPAN), update.performance.stages.map((stage) => stage.load)];
         return;
       case 'settings':
-        this.choices = update.choices;
+        // An answer to an earlier change does not undo those made since.
+        this.choices = this.choices && update.choices.change < this.#changes ? { ...update.choices, settings: this.choices.settings } : update.choices;
+        this.#changes = Math.max(this.#changes, update.choices.change);
         return;
       case 'models':
         this.models = update.models;
@@ -135,7 +139,8 @@ export class Desk {
     const settings = structuredClone(this.choices.settings);
     change(settings);
     this.choices = { ...this.choices, settings };
-    void this.backend.changeSettings(settings);
+    this.#changes += 1;
+    void this.backend.changeSettings(settings, this.#changes);
   }
 
   #take(id: number): Take {

@@ -77,8 +77,8 @@ export interface Backend {
   readonly files: FilesBackend;
   copy(text: string): Promise<void>;
   dismissNotice(id: number): Promise<void>;
-  /** All settings, of which some may have changed. */
-  changeSettings(settings: Settings): Promise<void>;
+  /** All settings, of which some may have changed: the page's change of this number. */
+  changeSettings(settings: Settings, change: number): Promise<void>;
   restoreSettings(): Promise<void>;
   /** Opens the system's file dialog under this title. */
   importSettings(title: string): Promise<void>;

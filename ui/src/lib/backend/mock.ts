@@ -89,6 +89,7 @@ export class MockBackend implements Backend {
   };
   #choices: Choices = {
     settings: DEFAULTS,
+    change: 0,
     api: { kind: 'off' },
     opening: false,
     models: ['amanuensis-demo.en'],
@@ -290,14 +291,14 @@ export class MockBackend implements Backend {
     this.show({ notices: this.#view.notices.filter((notice) => notice.id !== id) });
   }
 
-  async changeSettings(settings: Settings): Promise<void> {
+  async changeSettings(settings: Settings, change = this.#choices.change): Promise<void> {
     if (settings.server.port < 1024 || settings.server.port > 65535) {
       this.#notify('error', { kind: 'settingsRefused' }, { fault: 'outOfBounds', detail: 'The setting server.port has to be a number from 1024 to 65535.' });
-      this.#choose({});
+      this.#choose({ change });
       return;
     }
     const { on, port } = settings.server;
-    this.#choose({ settings, api: on ? { kind: 'on', address: `http://127.0.0.1:${port}/v1` } : { kind: 'off' } });
+    this.#choose({ settings, change, api: on ? { kind: 'on', address: `http://127.0.0.1:${port}/v1` } : { kind: 'off' } });
     this.show({ microphone: settings.dictation.microphone, handsFree: settings.dictation.handsFree });
     const { name } = settings.model;
     if (name !== null && this.#view.model.kind === 'ready' && this.#view.model.name !== name) this.#useModel(name);

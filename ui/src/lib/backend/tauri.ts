@@ -66,8 +66,8 @@ export class TauriBackend implements Backend {
   dismissNotice(id: number): Promise<void> {
     return invoke('dismiss_notice', { id });
   }
-  changeSettings(settings: Settings): Promise<void> {
-    return invoke('change_settings', { settings });
+  changeSettings(settings: Settings, change: number): Promise<void> {
+    return invoke('change_settings', { settings, change });
   }
   restoreSettings(): Promise<void> {
     return invoke('restore_settings');

@@ -12,6 +12,10 @@ export type Choices = {
  */
 settings: Settings, 
 /**
+ * The number of the page's last change that is in them.
+ */
+change: number, 
+/**
  * The local API.
  */
 api: Api, 
