@@ -73,9 +73,9 @@ struct Turns {
 /// The cores are taken until this is dropped.
 struct Turn<'a> {
     cores: &'a Cores,
-    /// Who waits for what is done in this turn, and who does it.
+    /// Who waits for what is done in this turn, if anybody does, and who of them does it.
     sequences: Vec<Sequences>,
-    leader: u64,
+    leader: Option<u64>,
 }
 
 impl Cores {
@@ -105,7 +105,7 @@ impl Cores {
         }
         turns.alone -= 1;
         turns.taken = true;
-        let _turn = Turn { cores: self, sequences: Vec::new(), leader: 0 };
+        let _turn = Turn { cores: self, sequences: std::mem::take(&mut turns.spare), leader: None };
         drop(turns);
         let mut memory = self.memory();
         work(&mut memory)
@@ -158,7 +158,7 @@ impl Cores {
             }
         }
         turns.expected.retain(|(_, missed)| *missed < MOST_MISSED);
-        Turn { cores: self, sequences, leader }
+        Turn { cores: self, sequences, leader: Some(leader) }
     }
 
     fn lead(&self, mut turn: Turn<'_>, step: impl Fn(&mut Memory, &mut [Sequences])) {
@@ -181,14 +181,12 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // Nobody asks for the leader's any more.
-            self.sequences.retain(|sequences| sequences.id != self.leader);
+            self.sequences.retain(|sequences| Some(sequences.id) != self.leader);
             self.sequences.iter_mut().for_each(|sequences| sequences.abandoned = true);
         }
         let mut turns = self.cores.lock();
         turns.stepped.append(&mut self.sequences);
-        if self.leader != 0 {
-            turns.spare = std::mem::take(&mut self.sequences);
-        }
+        turns.spare = std::mem::take(&mut self.sequences);
         turns.taken = false;
         turns.free_since = Some(Instant::now());
         drop(turns);

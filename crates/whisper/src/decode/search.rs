@@ -239,7 +239,7 @@ impl Rng {
     }
 
     fn sample(&mut self, logits: &[f32], temperature: f32) -> TokenId {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (likeliest, largest) = argmax(logits);
         let weight = |logit: &f32| f64::from(((logit - largest) / temperature).exp());
         let total: f64 = logits.iter().map(weight).sum();
         let mut left = (self.next() >> 11) as f64 / (1_u64 << 53) as f64 * total;
@@ -249,7 +249,7 @@ impl Rng {
                 return token as TokenId;
             }
         }
-        argmax(logits).0 as TokenId
+        likeliest as TokenId
     }
 }
 
