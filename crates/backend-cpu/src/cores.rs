@@ -179,12 +179,13 @@ impl Cores {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        let mut turns = self.cores.lock();
         if std::thread::panicking() {
-            // Nobody asks for the leader's any more.
+            // Nobody asks for the leader's any more, which need not be among those that it stepped.
             self.sequences.retain(|sequences| Some(sequences.id) != self.leader);
+            turns.waiting.retain(|sequences| Some(sequences.id) != self.leader);
             self.sequences.iter_mut().for_each(|sequences| sequences.abandoned = true);
         }
-        let mut turns = self.cores.lock();
         turns.stepped.append(&mut self.sequences);
         turns.spare = std::mem::take(&mut self.sequences);
         turns.taken = false;
@@ -331,5 +332,27 @@ mod tests {
         let back = cores.together(sequences(&cores, 1), |_, _| {});
         assert!(!back.abandoned);
         assert!(cores.lock().stepped.is_empty());
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing_behind_of_one_who_stepped_others_only() {
+        let cores = cores();
+        // Whether it is the one whose turn it is that leads, chance decides.
+        for _ in 0..50 {
+            let start = Barrier::new(3);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        // Two of these do not fit together.
+                        let mine = sequences(&cores, 6);
+                        start.wait();
+                        catch_unwind(AssertUnwindSafe(|| cores.together(mine, |_, _| panic!("meant"))))
+                    });
+                }
+                while_all_wait(&cores, &start, 2);
+            });
+            let turns = cores.lock();
+            assert!(turns.waiting.is_empty() && turns.stepped.is_empty());
+        }
     }
 }
