@@ -10,23 +10,48 @@ const codes = Object.keys(languages) as Language[];
 
 afterEach(() => (language.chosen = 'system'));
 
-/** All that is said, as paths. Functions are called with numbers that ask for each form. */
+/** All that is said, with where it stands. Functions are called with numbers that ask for each form; those of notices find theirs by name. */
 function sentences(words: object, path = ''): [string, string][] {
   return Object.entries(words).flatMap(([key, value]): [string, string][] => {
     const at = `${path}.${key}`;
     if (typeof value === 'string') return [[at, value]];
-    if (typeof value === 'function') return [0, 1, 2, 5, 1_000_000].map((count) => [at, (value as (...counts: number[]) => string)(count, count, count)]);
-    return sentences(value as object, at);
+    if (typeof value !== 'function') return sentences(value as object, at);
+    return [0, 1, 2, 5, 1_000_000].map((count) => {
+      const said = { seconds: count, rescued: count, found: count, entries: count, sounds: count, count, copied: count > 0, path: '/home' };
+      return [at, path === '.notices' ? value(said) : value(count, count, count)];
+    });
   });
+}
+
+/** Words that address the reader in the way that the language's other sentences do not. */
+const OTHER_ADDRESS: Record<Language, RegExp> = {
+  en: /(?!)/,
+  de: word('du|dir|dich|dein\\p{L}*'),
+  es: word('tú|te|ti|tu|tus'),
+  fr: word('tu|toi|te|ton|ta|tes'),
+  it: word('Lei|Le|Suo|Sua|Suoi|Sue'),
+  pt: word('tu|te|ti|teu|teus|tua|tuas'),
+};
+
+/** One of these words, by itself and not at the beginning of a sentence, where a capital says nothing. */
+function word(words: string): RegExp {
+  return new RegExp(`(?<=[\\p{L},;:] )(${words})(?!\\p{L})`, 'u');
 }
 
 describe.each(codes)('%s', (code) => {
   test('says everything, and nothing it does not know', () => {
     language.chosen = code;
-    for (const [path, sentence] of sentences(t)) {
+    const all = sentences(t);
+    expect(all.length).toBeGreaterThan(400);
+    for (const [path, sentence] of all) {
       expect(sentence.trim(), path).not.toBe('');
       expect(sentence, path).not.toMatch(/undefined|NaN|\[object/);
     }
+  });
+
+  test('addresses the reader in one way', () => {
+    language.chosen = code;
+    expect(sentences(t).filter(([, sentence]) => OTHER_ADDRESS[code].test(sentence))).toEqual([]);
   });
 });
 

@@ -30,5 +30,5 @@ type Words = { readonly [Part in keyof Parts]: Parts[Part]['en'] };
 /** `t.files.title` is the title in the language of the page. What reads it in a component is drawn again when that changes. */
 export const t = Object.defineProperties(
   {},
-  Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, { get: () => part[language.current] }])),
+  Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, { enumerable: true, get: () => part[language.current] }])),
 ) as Words;
