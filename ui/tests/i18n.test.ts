@@ -1,6 +1,7 @@
 import { render, screen } from '@testing-library/svelte';
 import { afterEach, describe, expect, test } from 'vitest';
 
+import desktopEntry from '../../packaging/linux/org.amanuensis.Amanuensis.desktop?raw';
 import App from '../src/App.svelte';
 import { MockBackend } from '../src/lib/backend/mock';
 import { deviceNamed, language, languages, milliseconds, number, percent, plural, t, type Language } from '../src/lib/i18n';
@@ -114,4 +115,12 @@ test('numbers and plural forms are those of the language', () => {
   language.chosen = 'en';
   expect(plural(1, { one: 'one', other: 'many' })).toBe('one');
   expect(t.performance.requests(2, 1, 0)).toBe('2 requests finished, 1 running, 0 waiting');
+});
+
+test('the desktop’s menu speaks the languages of the page', () => {
+  // Name[de]=…
+  const said = [...desktopEntry.matchAll(/^\w+\[(\w+)\]=./gm)].map(([, code]) => code);
+  const others = codes.filter((code) => code !== 'en');
+  // What it is, what it is for, and its two actions.
+  expect(said).toEqual([others, others, others, others].flat());
 });
