@@ -15,7 +15,10 @@ beforeEach(async () => {
   await vi.advanceTimersByTimeAsync(0);
 });
 
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 const microphone = () => screen.getByRole('button', { name: /dictating/ });
 const transcript = () => screen.getByRole('region', { name: 'What you said' });
@@ -44,6 +47,15 @@ test('words grow while one speaks, sure and unsure ones apart, and are final aft
   expect(transcript().querySelector('.tentative')).toBeNull();
   expect(transcript().textContent).toContain('Ask not what your country can do');
   expect(microphone().getAttribute('aria-pressed')).toBe('false');
+});
+
+test('a page of words is read from its end, and an empty one from its top', async () => {
+  vi.spyOn(HTMLElement.prototype, 'scrollHeight', 'get').mockReturnValue(700);
+  await speak(3000);
+  expect(transcript().scrollTop).toBe(700);
+  await fireEvent.keyDown(window, { key: 'Escape' });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(transcript().scrollTop).toBe(0);
 });
 
 test('Escape throws the recording away', async () => {
