@@ -269,7 +269,7 @@ impl State {
             load,
             listener,
             dictation,
-            files: Files::new(inbox.clone(), &chosen.settings().files),
+            files: Files::new(inbox.clone(), chosen.settings()),
             insertion: Insertion::new(inbox.clone(), &chosen.settings().insertion),
             shortcut: None,
             models: Models::new(inbox.clone()),

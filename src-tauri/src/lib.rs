@@ -291,7 +291,7 @@ fn obey(app: &AppHandle, request: Request) {
             show(app);
             if let Some(window) = app.get_webview_window(MAIN).filter(|_| request == Request::Choose) {
                 // It fails only while the app ends.
-                let _ = commands::files::choose_files(app.clone(), window, words::of(None).open.to_owned());
+                let _ = commands::files::choose_files(app.clone(), window, words::of_system().open.to_owned());
             }
         }
     }

@@ -1,7 +1,10 @@
-//! What the app says outside its window: in the tray and in the desktop's notifications and dialogs, in the languages of the page.
+//! What the app says outside its window, in the languages of the page: in the tray, in the desktop's notifications and dialogs,
+//! and in documents.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use amanuensis_settings::Language;
 
 use crate::wire::Fault;
 
@@ -34,6 +37,8 @@ pub struct Words {
     pub file_done: &'static str,
     /// A file could not be written out.
     pub file_failed: &'static str,
+    /// The end of a document, if it is not the recording's end.
+    pub unfinished: &'static str,
     /// A dictation could not be written out.
     pub dictation_failed: &'static str,
     /// A dictation could not be typed into the program in front.
@@ -58,6 +63,7 @@ const EN: Words = Words {
     quit: "Quit",
     file_done: "Transcribed",
     file_failed: "Could not be transcribed.",
+    unfinished: "The transcription was not finished.",
     dictation_failed: "Your dictation could not be written out",
     not_inserted: "Your dictation could not be typed",
     on_clipboard: "It is on the clipboard.",
@@ -78,6 +84,7 @@ const DE: Words = Words {
     quit: "Beenden",
     file_done: "Transkribiert",
     file_failed: "Konnte nicht transkribiert werden.",
+    unfinished: "Die Transkription wurde nicht beendet.",
     dictation_failed: "Ihr Diktat konnte nicht geschrieben werden",
     not_inserted: "Ihr Diktat konnte nicht eingefügt werden",
     on_clipboard: "Es ist in der Zwischenablage.",
@@ -98,6 +105,7 @@ const ES: Words = Words {
     quit: "Salir",
     file_done: "Transcrito",
     file_failed: "No se ha podido transcribir.",
+    unfinished: "La transcripción no se ha terminado.",
     dictation_failed: "No se ha podido escribir su dictado",
     not_inserted: "No se ha podido insertar su dictado",
     on_clipboard: "Está en el portapapeles.",
@@ -118,6 +126,7 @@ const FR: Words = Words {
     quit: "Quitter",
     file_done: "Transcrit",
     file_failed: "N’a pas pu être transcrit.",
+    unfinished: "La transcription n’a pas été terminée.",
     dictation_failed: "Votre dictée n’a pas pu être écrite",
     not_inserted: "Votre dictée n’a pas pu être insérée",
     on_clipboard: "Elle est dans le presse-papiers.",
@@ -138,6 +147,7 @@ const IT: Words = Words {
     quit: "Esci",
     file_done: "Trascritto",
     file_failed: "Non è stato possibile trascriverlo.",
+    unfinished: "La trascrizione non è stata terminata.",
     dictation_failed: "Non è stato possibile scrivere la dettatura",
     not_inserted: "Non è stato possibile inserire la dettatura",
     on_clipboard: "È negli appunti.",
@@ -158,11 +168,14 @@ const PT: Words = Words {
     quit: "Sair",
     file_done: "Transcrito",
     file_failed: "Não pôde ser transcrito.",
+    unfinished: "A transcrição não foi concluída.",
     dictation_failed: "Seu ditado não pôde ser escrito",
     not_inserted: "Seu ditado não pôde ser inserido",
     on_clipboard: "Está na área de transferência.",
     in_window: "Está na janela do Amanuensis.",
 };
+
+const ALL: [&Words; 6] = [&EN, &DE, &ES, &FR, &IT, &PT];
 
 /// What the page says of faults, by the code of a language.
 static FAULTS: LazyLock<HashMap<String, HashMap<Fault, String>>> = LazyLock::new(|| {
@@ -177,23 +190,29 @@ impl Words {
     }
 }
 
-/// Those of a language, by its code; of the system's, if it is none.
-pub fn of(code: Option<&str>) -> &'static Words {
-    match code.map_or_else(system, str::to_owned).as_str() {
-        "de" => &DE,
-        "es" => &ES,
-        "fr" => &FR,
-        "it" => &IT,
-        "pt" => &PT,
-        _ => &EN,
+/// Those of the language that is set.
+pub fn of(language: Language) -> &'static Words {
+    match language {
+        Language::System => of_system(),
+        Language::En => &EN,
+        Language::De => &DE,
+        Language::Es => &ES,
+        Language::Fr => &FR,
+        Language::It => &IT,
+        Language::Pt => &PT,
     }
 }
 
-/// The code of the language that the environment asks for.
-fn system() -> String {
+/// Those of the language that the environment asks for; English, if it is none of the page's.
+pub fn of_system() -> &'static Words {
     let asked = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
-    let locale = asked.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
-    locale.chars().take_while(char::is_ascii_alphabetic).collect()
+    of_locale(&asked.into_iter().find(|value| !value.is_empty()).unwrap_or_default())
+}
+
+/// Those of a locale, such as `pt_BR.UTF-8`.
+fn of_locale(locale: &str) -> &'static Words {
+    let code = locale.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
+    ALL.into_iter().find(|words| words.code == code).unwrap_or(&EN)
 }
 
 #[cfg(test)]
@@ -202,9 +221,10 @@ mod tests {
 
     #[test]
     fn every_language_has_its_words_and_others_get_english() {
-        assert_eq!(of(Some("de")).quit, "Beenden");
-        assert_eq!(of(Some("nl")), &EN);
-        let all = ["en", "de", "es", "fr", "it", "pt"].map(|code| of(Some(code)).start);
+        assert_eq!(of(Language::De).quit, "Beenden");
+        assert_eq!(of_locale("pt_BR.UTF-8"), &PT);
+        assert_eq!([of_locale("nl_NL"), of_locale("C"), of_locale("")], [&EN; 3]);
+        let all = ALL.map(|words| words.start);
         assert!(all.iter().enumerate().all(|(index, word)| !all[..index].contains(word)));
     }
 
@@ -213,7 +233,7 @@ mod tests {
         // `"missing" | "unreadable" | …`
         let all = <Fault as ts_rs::TS>::inline(&ts_rs::Config::default());
         let faults: Vec<_> = all.split(" | ").map(|word| Fault::of_word(word.trim_matches('"')).unwrap()).collect();
-        for words in [&EN, &DE, &ES, &FR, &IT, &PT] {
+        for words in ALL {
             assert!(faults.iter().all(|fault| words.fault(*fault).ends_with('.')), "{}", words.code);
             assert_eq!(FAULTS[words.code].len(), faults.len());
         }

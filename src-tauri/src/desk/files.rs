@@ -14,12 +14,14 @@ use amanuensis_engine::{Engine, Event, Priority, Request, RequestError, SubmitEr
 use amanuensis_export::{Format, WriteError, plain_name};
 use amanuensis_folders::{Found, WatchEvent};
 use amanuensis_history::Transcribed;
+use amanuensis_settings::Settings;
 use amanuensis_whisper::DecodeOptions;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::history::FileDone;
 use super::{Message, failure, report};
 use crate::wire::{Failure, File, FileState, FileTranscript, Notice, Said, Update};
+use crate::words::{self, Words};
 use entry::Entry;
 use watched::{Watched, Watching};
 
@@ -80,6 +82,8 @@ pub struct Files {
     /// The file whose transcript the page shows.
     shown: Option<FileId>,
     watched: Watched,
+    /// In which documents say why they end early.
+    words: &'static Words,
     /// What the page should be told, beside the list.
     news: Vec<Update>,
     /// What is received from while no file is being transcribed.
@@ -104,13 +108,14 @@ enum Stage {
 
 impl Files {
     /// No files but those that come by the settings. What threads have to say goes to `inbox`.
-    pub fn new(inbox: Sender<Message>, settings: &amanuensis_settings::Files) -> Self {
+    pub fn new(inbox: Sender<Message>, settings: &Settings) -> Self {
         let mut files = Self {
             list: Vec::new(),
             added: 0,
             stage: Stage::Nothing,
             shown: None,
             watched: Watched::default(),
+            words: words::of_system(),
             news: Vec::new(),
             silence: crossbeam_channel::never(),
             patience: None,
@@ -161,7 +166,8 @@ impl Files {
                 reply(folder.to_owned(), format!("{stem}.{}", format.ending()));
             }
             Ask::Export { id, format, path } => {
-                let bytes = self.entry(id)?.render(format);
+                let words = self.words;
+                let bytes = self.entry(id)?.render(format, words);
                 report(&self.inbox, "write document", move || {
                     let written = amanuensis_export::replace(&path, &bytes);
                     Message::Files(Ask::Written(written.map(|()| path)))
@@ -378,7 +384,7 @@ mod tests {
 
     fn files(names: &[&str]) -> (Files, Receiver<Message>) {
         let (inbox, messages) = crossbeam_channel::bounded(64);
-        let mut files = Files::new(inbox, &amanuensis_settings::Files::default());
+        let mut files = Files::new(inbox, &Settings::default());
         let recordings = names.iter().map(PathBuf::from).collect();
         let effect = files.handle(Ask::Found(Found { recordings, more: false }), Instant::now());
         assert!(effect.is_none());

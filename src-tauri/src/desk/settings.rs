@@ -220,7 +220,7 @@ impl State {
         }
         let polishes = settings.post_processing.on && !before.post_processing.on;
         self.insertion.adopt(&settings.insertion);
-        self.files.adopt(&settings.files);
+        self.files.adopt(settings);
         let autostart = settings.interface.autostart;
         if autostart != before.interface.autostart {
             self.set_autostart(autostart);

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use amanuensis_audio::Chime;
 use amanuensis_dictation::{Event, Outcome};
-use amanuensis_settings::Language;
 
 use super::files::FileId;
 use super::{Errand, State, joined};
@@ -93,14 +92,6 @@ impl State {
 
     /// What is said outside the window, in the language of the page.
     pub(super) fn words(&self) -> &'static Words {
-        words::of(match self.chosen.settings().interface.language {
-            Language::System => None,
-            Language::En => Some("en"),
-            Language::De => Some("de"),
-            Language::Es => Some("es"),
-            Language::Fr => Some("fr"),
-            Language::It => Some("it"),
-            Language::Pt => Some("pt"),
-        })
+        words::of(self.chosen.settings().interface.language)
     }
 }

@@ -12,6 +12,7 @@ use super::FileId;
 use crate::desk::history::{FileDone, broken_off};
 use crate::desk::{failure, joined, millis};
 use crate::wire::{Failure, File, FileState, Spoken, SpokenWord};
+use crate::words::Words;
 
 /// Letters of the text that the list shows.
 const PREVIEW: usize = 160;
@@ -162,12 +163,12 @@ impl Entry {
         })
     }
 
-    /// The text as a document.
-    pub fn render(&self, format: Format) -> Vec<u8> {
+    /// The text as a document, which says in these words why it ends before the recording does.
+    pub fn render(&self, format: Format, words: &Words) -> Vec<u8> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let outcome = self.done.as_ref().ok_or(match &self.state {
-            FileState::Failed { why } => why.detail.as_str(),
-            _ => "The transcription was not finished.",
+            FileState::Failed { why } => words.fault(why.fault),
+            _ => words.unfinished,
         });
         // What was edited away is not there.
         let written = self.segments.iter().filter(|segment| !segment.text.trim().is_empty());
@@ -218,7 +219,11 @@ fn spoken(segment: &Segment) -> Spoken {
 
 #[cfg(test)]
 mod tests {
+    use amanuensis_settings::Language;
+
     use super::*;
+    use crate::wire::Fault;
+    use crate::words;
 
     #[test]
     fn the_time_left_follows_from_the_speed_so_far() {
@@ -229,5 +234,16 @@ mod tests {
         assert_eq!(entry.state, FileState::Running { done: Some(0.25), left_s: Some(9) });
         entry.progress(Duration::from_secs(30), None, began + Duration::from_secs(3));
         assert_eq!(entry.state, FileState::Running { done: None, left_s: None });
+    }
+
+    #[test]
+    fn a_document_says_in_the_language_of_the_page_why_it_ends_early() {
+        let german = words::of(Language::De);
+        let mut entry = Entry::new(1, "/a.wav".into());
+        let document = |entry: &Entry| String::from_utf8(entry.render(Format::Markdown, german)).unwrap();
+        assert!(document(&entry).ends_with("*Die Transkription wurde nicht beendet.*\n"));
+        entry.fail(Failure { fault: Fault::CutOff, detail: "The file ends after 9 s.".to_owned() });
+        let said = document(&entry);
+        assert!(said.ends_with(&format!("*{}*\n", german.fault(Fault::CutOff))) && !said.contains("ends after"));
     }
 }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use amanuensis_export::{Format, WriteError, beside, plain_name, write_new};
 use amanuensis_folders::{Watch, WatchError, WatchEvent, memories};
-use amanuensis_settings::FileFormat;
+use amanuensis_settings::{FileFormat, Settings};
 
 use super::{Ask, Effect, FileId, Files};
 use crate::desk::{Message, failure, report};
 use crate::wire::{FileState, Notice, Said};
+use crate::words;
 
 /// What is watched.
 #[derive(Default)]
@@ -27,8 +28,10 @@ pub struct Watching {
 }
 
 impl Files {
-    /// Watches the folder that the settings name.
-    pub fn adopt(&mut self, settings: &amanuensis_settings::Files) {
+    /// Watches the folder that the settings name, and writes documents in their language.
+    pub fn adopt(&mut self, settings: &Settings) {
+        self.words = words::of(settings.interface.language);
+        let settings = &settings.files;
         self.watched.format = settings.format;
         if self.watched.folder == settings.watched_folder {
             return;
@@ -87,7 +90,7 @@ impl Files {
             // Of one that is damaged the text up to there; of one that somebody has cancelled nothing.
             let written = entry.state == FileState::Done || !entry.segments.is_empty();
             if written && entry.state != FileState::Cancelled {
-                let (id, path, bytes) = (entry.id, entry.path.clone(), entry.render(format));
+                let (id, path, bytes) = (entry.id, entry.path.clone(), entry.render(format, self.words));
                 report(&self.inbox, "write document", move || {
                     let document = beside(&path, format.ending());
                     let result = write_new(&document, &bytes).map(|()| document);
@@ -150,7 +153,7 @@ mod tests {
         let recording = folder.path().join("talk.wav");
         std::fs::write(folder.path().join("talk.md"), "mine").unwrap();
         let (inbox, messages) = crossbeam_channel::bounded(8);
-        let mut files = Files::new(inbox, &amanuensis_settings::Files::default());
+        let mut files = Files::new(inbox, &Settings::default());
         files.watched.format = FileFormat::Md;
         files.handle(Ask::Watched(WatchEvent::Recording(recording.clone())), Instant::now());
         let entry = files.entry(1).unwrap();
@@ -180,14 +183,17 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_told_of_unless_another_was_chosen_meanwhile() {
         let (inbox, messages) = crossbeam_channel::bounded(8);
-        let missing =
-            |name: &str| amanuensis_settings::Files { watched_folder: Some(name.into()), ..Default::default() };
+        let missing = |name: &str| {
+            let mut settings = Settings::default();
+            settings.files.watched_folder = Some(name.into());
+            settings
+        };
         let mut files = Files::new(inbox, &missing("/nowhere"));
         let Some(Effect::Tell(notice)) = next(&messages, &mut files) else { panic!("it is told") };
         assert_eq!(notice.said, Said::NotWatched);
         assert!(notice.why.is_some_and(|why| why.fault == Fault::FolderUnseen && why.detail.contains("/nowhere")));
         files.adopt(&missing("/nowhere/else"));
-        files.adopt(&amanuensis_settings::Files::default());
+        files.adopt(&Settings::default());
         assert!(next(&messages, &mut files).is_none());
     }
 }
