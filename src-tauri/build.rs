@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "choose_files",
     "choose_folders",
     "drop_file",
+    "clear_files",
     "copy",
     "dismiss_notice",
     "change_settings",

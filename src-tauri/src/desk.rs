@@ -290,7 +290,6 @@ impl State {
                 model: Model::Loading,
                 microphones: Vec::new(),
                 microphone: chosen.settings().dictation.microphone.clone(),
-                files: Vec::new(),
                 dropping: false,
                 notices: notice.into_iter().collect(),
             },
@@ -451,7 +450,6 @@ impl State {
             _ => None,
         };
         overlay.set_means(device, chosen.settings());
-        view.files = files.shown();
         outbox.show(view);
         files.take_news().into_iter().for_each(|news| outbox.push(news));
         outbox.flush(now, || {
@@ -515,14 +513,16 @@ impl State {
     }
 
     fn files(&mut self, ask: FileAsk) {
-        let dropped = if let FileAsk::Drop(id) = ask { Some(id) } else { None };
         match self.files.handle(ask, Instant::now()) {
             Some(Effect::Tell(notice)) => self.tell(notice),
             Some(Effect::Copy(text)) => _ = self.copy(text),
             None => {}
         }
-        if let Some(id) = dropped.filter(|id| self.files.path_of(*id).is_none()) {
-            self.hear_no_more_of(Played::File { id });
+        // What is not there any more is not heard any more.
+        if let Some(Played::File { id }) = self.player.played()
+            && self.files.path_of(id).is_none()
+        {
+            self.listen(Listen::Silence);
         }
     }
 
@@ -756,22 +756,22 @@ mod tests {
         Desk::start(data, Store::at("/nowhere/settings.json".into()), |_| Err(no_model()), |_| {})
     }
 
-    /// The first view that fits; the desk has to come to it without being asked again.
-    fn view_of(desk: &Desk, fits: impl Fn(&View) -> bool) -> View {
+    /// The first update that fits, told to a new page; the desk has to come to it without being asked for it.
+    fn wait_for<T>(desk: &Desk, fits: impl FnMut(Update) -> Option<T> + Copy) -> T {
         let mut first = true;
         loop {
             let (sender, updates) = channel();
             desk.send(Message::Ask { first, page: Box::new(move |news| _ = sender.send(news)) });
             first = false;
             let news = updates.recv_timeout(Duration::from_secs(30)).expect("the desk says more");
-            let view = news.into_iter().rev().find_map(|update| match update {
-                Update::View { view } => Some(view),
-                _ => None,
-            });
-            if let Some(view) = view.filter(&fits) {
-                return view;
+            if let Some(found) = news.into_iter().rev().find_map(fits) {
+                return found;
             }
         }
+    }
+
+    fn view_of(desk: &Desk, fits: impl Fn(&View) -> bool + Copy) -> View {
+        wait_for(desk, |update| if let Update::View { view } = update { Some(view).filter(fits) } else { None })
     }
 
     #[test]
@@ -779,12 +779,20 @@ mod tests {
         let data = tempfile::tempdir().expect("a temporary folder");
         let desk = desk(data.path());
         desk.send(Message::Open(vec!["/a/talk.flac".into()]));
-        let view = view_of(&desk, |view| view.model != Model::Loading && !view.files.is_empty());
-        assert_eq!(view.model, Model::Failed { why: no_model() });
-        let failed = FileState::Failed { why: no_model() };
-        assert_eq!((view.files[0].name.as_str(), &view.files[0].state), ("talk.flac", &failed));
-        desk.send(Message::Files(FileAsk::Drop(view.files[0].id)));
-        view_of(&desk, |view| view.files.is_empty());
+        let failed = |update| match update {
+            Update::File { file } => Some(file).filter(|file| matches!(file.state, FileState::Failed { .. })),
+            Update::Files { files } => files.into_iter().find(|file| matches!(file.state, FileState::Failed { .. })),
+            _ => None,
+        };
+        let file = wait_for(&desk, failed);
+        assert_eq!((file.name.as_str(), file.state), ("talk.flac", FileState::Failed { why: no_model() }));
+        let gone = |update| if let Update::Files { files } = update { files.is_empty().then_some(()) } else { None };
+        desk.send(Message::Files(FileAsk::Drop(file.id)));
+        wait_for(&desk, gone);
+        desk.send(Message::Open(vec!["/a/talk.flac".into(), "/a/more.flac".into()]));
+        wait_for(&desk, failed);
+        desk.send(Message::Files(FileAsk::Clear));
+        wait_for(&desk, gone);
     }
 
     #[test]

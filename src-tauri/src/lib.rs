@@ -163,6 +163,7 @@ pub fn run(arguments: Arguments) -> Result<(), RunError> {
             commands::files::choose_files,
             commands::files::choose_folders,
             commands::files::drop_file,
+            commands::files::clear_files,
             commands::copy,
             commands::dismiss_notice,
             commands::change_settings,

@@ -24,13 +24,12 @@ pub use notices::{Notice, Said};
 pub use overlay::{Overlay, OverlayStage};
 pub use settings::{Api, Choices, KeyState};
 
-/// One message to the page. Text is sent as it grows, never again as a whole while the page is watching:
-/// WebKit keeps what is evaluated into it.
+/// One message to the page. Text is sent as it grows, never again as a whole while the page is watching.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Update {
-    /// Everything but texts and level.
+    /// How things stand, without what comes in updates of its own.
     View {
         /// The new state.
         view: View,
@@ -103,6 +102,16 @@ pub enum Update {
         /// All of it.
         test: InsertionTest,
     },
+    /// All files, when the page begins to watch, and when some left the list or changed places.
+    Files {
+        /// In their order.
+        files: Vec<File>,
+    },
+    /// A file is new at the end of the list, or is not as it was.
+    File {
+        /// As it is now.
+        file: File,
+    },
     /// What is said in the file that the page shows, when it begins to show it.
     Transcript {
         /// Everything so far.
@@ -156,8 +165,6 @@ pub struct View {
     pub microphones: Vec<Microphone>,
     /// Id of the chosen one; none means the system's default.
     pub microphone: Option<String>,
-    /// Files being transcribed or done.
-    pub files: Vec<File>,
     /// A file is being dragged over the window.
     pub dropping: bool,
     /// What the user should know, the newest first.

@@ -52,6 +52,15 @@ test('a file shows its progress, the time left, its first words, and can be canc
   expect(screen.getByText(/Ask not/)).toBeTruthy();
 });
 
+test('those that are over are taken off the list at once', async () => {
+  expect(screen.queryByRole('button', { name: 'Clear finished' })).toBeNull();
+  for (const kind of ['waiting', 'done', 'cancelled'] as const) backend.files.add({ name: `${kind}.wav`, state: { kind } });
+  await vi.advanceTimersByTimeAsync(0);
+  await press(button('Clear finished'));
+  expect(names()).toEqual(['waiting.wav']);
+  expect(screen.queryByRole('button', { name: 'Clear finished' })).toBeNull();
+});
+
 test('the list is put in another order by keyboard, and the focus stays with the file', async () => {
   for (const name of ['a.wav', 'b.wav', 'c.wav']) backend.files.add({ name });
   await vi.advanceTimersByTimeAsync(0);

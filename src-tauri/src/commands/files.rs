@@ -19,6 +19,12 @@ pub fn drop_file(desk: State<'_, Desk>, id: FileId) {
     ask(&desk, Ask::Drop(id));
 }
 
+/// Takes all files that are over off the list.
+#[tauri::command]
+pub fn clear_files(desk: State<'_, Desk>) {
+    ask(&desk, Ask::Clear);
+}
+
 /// Transcribes a file once more that failed or was cancelled.
 #[tauri::command]
 pub fn retry_file(desk: State<'_, Desk>, id: FileId) {

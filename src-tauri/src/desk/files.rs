@@ -4,6 +4,7 @@
 //! which report with one.
 
 mod entry;
+mod list;
 mod watched;
 
 use std::path::{Path, PathBuf};
@@ -20,9 +21,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::history::FileDone;
 use super::{Message, failure, report};
-use crate::wire::{Failure, File, FileState, FileTranscript, Notice, Said, Update};
+use crate::wire::{Failure, FileState, FileTranscript, Notice, Said, Update};
 use crate::words::{self, Words};
 use entry::Entry;
+use list::List;
 use watched::{Watched, Watching};
 
 /// Number of a file since the app was started.
@@ -34,6 +36,8 @@ pub enum Ask {
     Add(Vec<PathBuf>),
     /// Cancel a file or, if it is over, take it off the list.
     Drop(FileId),
+    /// Take all that are over off the list.
+    Clear,
     /// Transcribe a file that failed or was cancelled once more.
     Retry(FileId),
     /// Put a file before another one, or at the end.
@@ -76,15 +80,14 @@ pub enum Effect {
 
 /// All files of the window.
 pub struct Files {
-    list: Vec<Entry>,
-    added: FileId,
+    list: List,
     stage: Stage,
     /// The file whose transcript the page shows.
     shown: Option<FileId>,
     watched: Watched,
     /// In which documents say why they end early.
     words: &'static Words,
-    /// What the page should be told, beside the list.
+    /// What the page should be told of the file that it shows.
     news: Vec<Update>,
     /// What is received from while no file is being transcribed.
     silence: Receiver<Event>,
@@ -110,8 +113,7 @@ impl Files {
     /// No files but those that come by the settings. What threads have to say goes to `inbox`.
     pub fn new(inbox: Sender<Message>, settings: &Settings) -> Self {
         let mut files = Self {
-            list: Vec::new(),
-            added: 0,
+            list: List::default(),
             stage: Stage::Nothing,
             shown: None,
             watched: Watched::default(),
@@ -139,15 +141,16 @@ impl Files {
             }),
             Ask::Found(found) => return self.found(found),
             Ask::Drop(id) => self.drop_file(id),
-            Ask::Retry(id) if self.entry(id)?.is_over() => self.start_over(id),
+            Ask::Clear => self.list.retain(|entry| !entry.is_over()),
+            Ask::Retry(id) if self.list.get(id)?.is_over() => self.start_over(id),
             Ask::Retry(_) => {}
-            Ask::Move { id, before } => self.put_before(id, before),
+            Ask::Move { id, before } => self.list.put_before(id, before),
             Ask::Language { id, language } => {
-                self.entry(id)?.language = language;
+                self.list.get_mut(id)?.language = language;
                 self.start_over(id);
             }
             Ask::Model { id, model } => {
-                self.entry(id)?.model = model;
+                self.list.get_mut(id)?.model = model;
                 self.start_over(id);
             }
             Ask::Show(id) => {
@@ -155,19 +158,19 @@ impl Files {
                 self.news.extend(self.transcript());
             }
             Ask::Edit { id, segment, text } => {
-                let spoken = self.entry(id)?.edit(segment, &text)?;
+                let spoken = self.list.get_mut(id)?.edit(segment, &text)?;
                 self.news.push(Update::Spoken { file: id, index: segment as u32, segment: spoken });
             }
-            Ask::Copy(id) => return Some(Effect::Copy(self.entry(id)?.text())),
+            Ask::Copy(id) => return Some(Effect::Copy(self.list.get(id)?.text())),
             Ask::Place { id, format, reply } => {
-                let path = &self.entry(id)?.path;
+                let path = &self.list.get(id)?.path;
                 let stem = plain_name(path.file_stem()?);
                 let folder = path.parent().unwrap_or(Path::new("/"));
                 reply(folder.to_owned(), format!("{stem}.{}", format.ending()));
             }
             Ask::Export { id, format, path } => {
                 let words = self.words;
-                let bytes = self.entry(id)?.render(format, words);
+                let bytes = self.list.get(id)?.render(format, words);
                 report(&self.inbox, "write document", move || {
                     let written = amanuensis_export::replace(&path, &bytes);
                     Message::Files(Ask::Written(written.map(|()| path)))
@@ -185,10 +188,6 @@ impl Files {
         None
     }
 
-    fn entry(&mut self, id: FileId) -> Option<&mut Entry> {
-        self.list.iter_mut().find(|entry| entry.id == id)
-    }
-
     fn found(&mut self, found: Found) -> Option<Effect> {
         let said = if found.recordings.is_empty() {
             Some(Said::NoRecordings)
@@ -197,27 +196,22 @@ impl Files {
             found.more.then_some(Said::OnlyFirst { count })
         };
         for path in found.recordings {
-            self.add(path);
+            self.list.add(path);
         }
         said.map(|said| Effect::Tell(Notice::warning(said)))
     }
 
-    fn add(&mut self, path: PathBuf) -> &mut Entry {
-        self.added += 1;
-        self.list.push_mut(Entry::new(self.added, path))
-    }
-
     fn drop_file(&mut self, id: FileId) {
-        let Some(index) = self.list.iter().position(|entry| entry.id == id) else { return };
-        match self.list[index].state {
-            FileState::Waiting | FileState::Running { .. } => {
-                self.list[index].state = FileState::Cancelled;
+        match self.list.get_mut(id) {
+            Some(entry) if !entry.is_over() => {
+                entry.state = FileState::Cancelled;
                 // A dropped job is cancelled. A file that is being opened is found to be cancelled afterwards.
                 if matches!(&self.stage, Stage::Transcribing { id: running, .. } if *running == id) {
                     self.stage = Stage::Nothing;
                 }
             }
-            FileState::Done | FileState::Cancelled | FileState::Failed { .. } => _ = self.list.remove(index),
+            Some(_) => self.list.retain(|entry| entry.id != id),
+            None => {}
         }
     }
 
@@ -229,18 +223,11 @@ impl Files {
             self.stage = Stage::Nothing;
         }
         let shown = self.shown == Some(id);
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.list.get_mut(id) else { return };
         entry.start_over();
         if shown {
             self.news.extend(self.transcript());
         }
-    }
-
-    fn put_before(&mut self, id: FileId, before: Option<FileId>) {
-        let Some(from) = self.list.iter().position(|entry| entry.id == id) else { return };
-        let entry = self.list.remove(from);
-        let to = before.and_then(|before| self.list.iter().position(|entry| entry.id == before));
-        self.list.insert(to.unwrap_or(self.list.len()), entry);
     }
 
     /// The file whose turn it is, if none is being worked on, and the model that it wants.
@@ -248,14 +235,14 @@ impl Files {
         if !matches!(self.stage, Stage::Nothing) || self.patience.is_some_and(|until| now < until) {
             return None;
         }
-        let entry = self.list.iter().find(|entry| entry.state == FileState::Waiting)?;
+        let entry = self.list.entries().iter().find(|entry| entry.state == FileState::Waiting)?;
         Some((entry.id, entry.model.clone()))
     }
 
     /// Begins with a file, by an engine of which `by` tells.
     pub fn begin(&mut self, id: FileId, engine: Engine, by: Transcribed) {
         self.patience = None;
-        let Some(entry) = self.entry(id) else { return };
+        let Some(entry) = self.list.get_mut(id) else { return };
         entry.by = by;
         let path = entry.path.clone();
         self.stage = Stage::Opening(id, engine);
@@ -264,7 +251,7 @@ impl Files {
 
     /// A file that waits cannot be transcribed.
     pub fn fail(&mut self, id: FileId, why: Failure) {
-        if let Some(entry) = self.entry(id) {
+        if let Some(entry) = self.list.get_mut(id) {
             entry.fail(why);
         }
         self.see_to_watched();
@@ -272,17 +259,17 @@ impl Files {
 
     /// Whether a file waits for the model in use, or is being transcribed by it.
     pub fn wait(&self) -> bool {
-        self.list.iter().any(|entry| !entry.is_over() && entry.model.is_none())
+        self.list.entries().iter().any(|entry| !entry.is_over() && entry.model.is_none())
     }
 
     /// Whether a file waits for this model, or is being transcribed by it.
     pub fn want(&self, model: &str) -> bool {
-        self.list.iter().any(|entry| !entry.is_over() && entry.model.as_deref() == Some(model))
+        self.list.entries().iter().any(|entry| !entry.is_over() && entry.model.as_deref() == Some(model))
     }
 
     /// Where a file lies.
     pub fn path_of(&self, id: FileId) -> Option<PathBuf> {
-        self.list.iter().find(|entry| entry.id == id).map(|entry| entry.path.clone())
+        self.list.get(id).map(|entry| entry.path.clone())
     }
 
     /// When [`next`](Self::next) should be asked again, if nothing else happens.
@@ -295,7 +282,7 @@ impl Files {
             Stage::Opening(opening, engine) if opening == id => engine,
             other => return self.stage = other,
         };
-        let Some(entry) = self.list.iter_mut().find(|entry| entry.id == id) else { return };
+        let Some(entry) = self.list.get_mut(id) else { return };
         if entry.state != FileState::Waiting {
             return;
         }
@@ -333,7 +320,7 @@ impl Files {
         // A job ends with its event; a channel that closes without one is an engine that was shut down.
         let event = event.unwrap_or(Event::Finished(Err(RequestError::Cancelled)));
         let shown = self.shown == Some(id);
-        let entry = self.list.iter_mut().find(|entry| entry.id == id)?;
+        let entry = self.list.get_mut(id)?;
         match event {
             Event::Started => entry.start(now),
             Event::Segment(segment) => {
@@ -355,23 +342,25 @@ impl Files {
         None
     }
 
-    /// The list, as it is shown.
-    pub fn shown(&self) -> Vec<File> {
-        self.list.iter().map(Entry::shown).collect()
+    /// All of them, in their order.
+    pub fn entries(&self) -> &[Entry] {
+        self.list.entries()
     }
 
-    /// What the page should be told, beside the list.
+    /// What the page does not know yet.
     pub fn take_news(&mut self) -> Vec<Update> {
-        std::mem::take(&mut self.news)
+        let mut news = self.list.take_news();
+        news.append(&mut self.news);
+        news
     }
 
-    /// All that the page shows of one file, for a page that knows nothing.
+    /// All that the page shows, for a page that knows nothing.
     pub fn whole(&self) -> Vec<Update> {
-        self.transcript().into_iter().collect()
+        [self.list.whole()].into_iter().chain(self.transcript()).collect()
     }
 
     fn transcript(&self) -> Option<Update> {
-        let entry = self.list.iter().find(|entry| Some(entry.id) == self.shown)?;
+        let entry = self.list.get(self.shown?)?;
         let transcript = FileTranscript { file: entry.id, segments: entry.spoken() };
         Some(Update::Transcript { transcript })
     }
@@ -392,7 +381,7 @@ mod tests {
     }
 
     fn order(files: &Files) -> Vec<String> {
-        files.shown().into_iter().map(|file| file.name).collect()
+        files.entries().iter().map(Entry::name).collect()
     }
 
     fn ask(files: &mut Files, ask: Ask) -> Option<Effect> {
@@ -418,17 +407,17 @@ mod tests {
         files.fail(1, Failure { fault: Fault::NoModel, detail: String::new() });
         assert_eq!(files.next(Instant::now()), None);
         ask(&mut files, Ask::Retry(1));
-        assert_eq!(files.shown()[0].state, FileState::Waiting);
+        assert_eq!(files.entries()[0].state, FileState::Waiting);
         ask(&mut files, Ask::Drop(1));
-        assert_eq!(files.shown()[0].state, FileState::Cancelled);
+        assert_eq!(files.entries()[0].state, FileState::Cancelled);
         ask(&mut files, Ask::Retry(1));
-        assert_eq!(files.shown()[0].state, FileState::Waiting);
+        assert_eq!(files.entries()[0].state, FileState::Waiting);
     }
 
     #[test]
     fn names_are_shown_in_one_line_and_in_their_own_direction() {
         let (mut files, _messages) = files(&["/x\ny/talk\n\u{202e}3pm.wav"]);
-        let shown = files.shown().remove(0);
+        let shown = files.entries()[0].shown();
         assert_eq!((shown.name.as_str(), shown.folder.as_str()), ("talk\u{fffd}\u{fffd}3pm.wav", "/x\u{fffd}y"));
         let (sender, place) = crossbeam_channel::bounded(1);
         let reply = Box::new(move |folder, name| sender.send((folder, name)).unwrap());

@@ -74,6 +74,16 @@ impl Outbox {
             Update::Forget { take } => self.news.retain(|old| {
                 !matches!(old, Update::Live { take: other, .. } | Update::Text { take: other, .. } if other == take)
             }),
+            Update::Files { .. } => {
+                self.news.retain(|old| !matches!(old, Update::Files { .. } | Update::File { .. }));
+            }
+            Update::File { file } => {
+                // In its place, for new ones are told of in the order of the list.
+                let older = |old: &&mut Update| matches!(old, Update::File { file: old } if old.id == file.id);
+                if let Some(old) = self.news.iter_mut().find(older) {
+                    return *old = update;
+                }
+            }
             Update::Playing { .. } => self.news.retain(|old| !matches!(old, Update::Playing { .. })),
             Update::Spoken { .. } | Update::Transcript { .. } | Update::Rewritten { .. } => {}
             Update::View { .. } | Update::Texts { .. } => {}
@@ -140,7 +150,6 @@ mod tests {
             model: Model::Loading,
             microphones: vec![],
             microphone: None,
-            files: vec![],
             dropping: false,
             notices: vec![],
         }

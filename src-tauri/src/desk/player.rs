@@ -45,6 +45,11 @@ impl Player {
         Update::Playing { playing: self.heard.as_ref().map(|heard| heard.playing) }
     }
 
+    /// Which recording is heard.
+    pub fn played(&self) -> Option<Played> {
+        self.heard.as_ref().map(|heard| heard.playing.of)
+    }
+
     fn play(&mut self, of: Played, path: PathBuf, from: Duration) {
         self.played += 1;
         let (number, inbox) = (self.played, self.inbox.clone());
@@ -98,12 +103,5 @@ impl State {
     pub(super) fn play(&mut self, of: Played, path: PathBuf, from: Duration) {
         self.player.play(of, path, from);
         self.outbox.push(self.player.shown());
-    }
-
-    /// What is not there any more is not heard any more.
-    pub(super) fn hear_no_more_of(&mut self, of: Played) {
-        if self.player.heard.as_ref().is_some_and(|heard| heard.playing.of == of) {
-            self.listen(Order::Silence);
-        }
     }
 }

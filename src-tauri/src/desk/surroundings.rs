@@ -41,7 +41,7 @@ impl State {
 
     fn tell_of_files(&mut self) {
         let (words, mut over) = (self.words(), Vec::new());
-        for file in &self.view.files {
+        for file in self.files.entries() {
             let end = match &file.state {
                 FileState::Done => words.file_done.to_owned(),
                 FileState::Failed { why } => joined(words.file_failed, words.fault(why.fault)),
@@ -52,7 +52,7 @@ impl State {
                 }
             };
             if self.surroundings.running.remove(&file.id) && !end.is_empty() {
-                over.push((file.name.clone(), end));
+                over.push((file.name(), end));
             }
         }
         for (name, end) in over {

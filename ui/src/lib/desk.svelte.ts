@@ -1,4 +1,4 @@
-import type { Backend, Choices, FileTranscript, History, InsertionTest, Interrupted, Models, Performance, Playing, Settings, Take, Update, View } from './backend';
+import type { Backend, Choices, File, FileTranscript, History, InsertionTest, Interrupted, Models, Performance, Playing, Settings, Take, Update, View } from './backend';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -7,6 +7,8 @@ export const SPAN = 60;
 export class Desk {
   view: View | undefined = $state.raw();
   takes: Take[] = $state([]);
+  /** The recordings in their order. */
+  files: File[] = $state.raw([]);
   /** Of the file that is shown. Replaced as a whole: words by the thousand are not watched one by one. */
   transcript: FileTranscript | undefined = $state.raw();
   /** What is heard of a file. */
@@ -107,6 +109,14 @@ export class Desk {
       case 'forget':
         this.takes = this.takes.filter((take) => take.id !== update.take);
         return;
+      case 'files':
+        this.files = update.files;
+        return;
+      case 'file': {
+        const at = this.files.findIndex((file) => file.id === update.file.id);
+        this.files = at < 0 ? [...this.files, update.file] : this.files.with(at, update.file);
+        return;
+      }
       case 'transcript':
         this.transcript = update.transcript;
         return;

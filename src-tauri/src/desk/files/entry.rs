@@ -182,11 +182,16 @@ impl Entry {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// File name without its folder, as it can be shown.
+    pub fn name(&self) -> String {
+        plain_name(self.path.file_name().unwrap_or(self.path.as_os_str()))
+    }
+
     /// The recording as the list shows it.
     pub fn shown(&self) -> File {
         File {
             id: self.id,
-            name: plain_name(self.path.file_name().unwrap_or(self.path.as_os_str())),
+            name: self.name(),
             folder: plain_name(self.path.parent().unwrap_or(Path::new("")).as_os_str()),
             state: self.state.clone(),
             duration_ms: self.duration.map(millis),

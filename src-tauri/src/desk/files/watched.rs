@@ -6,6 +6,7 @@ use amanuensis_export::{Format, WriteError, beside, plain_name, write_new};
 use amanuensis_folders::{Watch, WatchError, WatchEvent, memories};
 use amanuensis_settings::{FileFormat, Settings};
 
+use super::entry::Entry;
 use super::{Ask, Effect, FileId, Files};
 use crate::desk::{Message, failure, report};
 use crate::wire::{FileState, Notice, Said};
@@ -76,7 +77,7 @@ impl Files {
 
     pub(super) fn happened_in_folder(&mut self, event: WatchEvent) -> Option<Effect> {
         match event {
-            WatchEvent::Recording(path) => self.add(path).watched = true,
+            WatchEvent::Recording(path) => self.list.add(path).watched = true,
             WatchEvent::Trouble(cause) => return Some(not_watched(&cause)),
         }
         None
@@ -85,7 +86,9 @@ impl Files {
     /// Writes the text of those that are over beside them, and lets the folder know that they are done with.
     pub(super) fn see_to_watched(&mut self) {
         let format = format_of(self.watched.format);
-        for entry in self.list.iter_mut().filter(|entry| entry.watched && !entry.settled && entry.is_over()) {
+        let is_due = |entry: &&Entry| entry.watched && !entry.settled && entry.is_over();
+        while let Some(id) = self.list.entries().iter().find(is_due).map(|entry| entry.id) {
+            let Some(entry) = self.list.get_mut(id) else { return };
             entry.settled = true;
             // Of one that is damaged the text up to there; of one that somebody has cancelled nothing.
             let written = entry.state == FileState::Done || !entry.segments.is_empty();
@@ -109,7 +112,7 @@ impl Files {
             watch.done(path);
         }
         match result {
-            Ok(document) => self.entry(id)?.saved = document.file_name().map(plain_name),
+            Ok(document) => self.list.get_mut(id)?.saved = document.file_name().map(plain_name),
             Err(cause) => return Some(Effect::Tell(Notice::error(Said::NotSaved, failure(&cause)))),
         }
         None
@@ -156,7 +159,7 @@ mod tests {
         let mut files = Files::new(inbox, &Settings::default());
         files.watched.format = FileFormat::Md;
         files.handle(Ask::Watched(WatchEvent::Recording(recording.clone())), Instant::now());
-        let entry = files.entry(1).unwrap();
+        let entry = files.list.get_mut(1).unwrap();
         entry.push(Segment {
             start: Duration::ZERO,
             end: Duration::from_secs(1),
@@ -172,7 +175,7 @@ mod tests {
         entry.state = FileState::Done;
         assert!(files.handle(Ask::Show(None), Instant::now()).is_none());
         assert!(next(&messages, &mut files).is_none());
-        assert_eq!(files.shown()[0].saved.as_deref(), Some("talk-2.md"));
+        assert_eq!(files.entries()[0].saved.as_deref(), Some("talk-2.md"));
         assert!(std::fs::read_to_string(folder.path().join("talk-2.md")).unwrap().contains("Well then."));
         assert_eq!(std::fs::read_to_string(folder.path().join("talk.md")).unwrap(), "mine");
         // Once is enough, until it is transcribed again.

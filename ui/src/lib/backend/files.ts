@@ -11,6 +11,8 @@ export interface FilesBackend {
   chooseFolders(title: string): Promise<void>;
   /** Cancels a running file, or takes a finished one off the list. */
   drop(id: number): Promise<void>;
+  /** Takes all that are over off the list. */
+  clear(): Promise<void>;
   /** Transcribes a file once more. */
   retry(id: number): Promise<void>;
   /** `null` is the end of the list. */

@@ -23,17 +23,14 @@ export class MockFiles implements FilesBackend {
   exported: { id: number; format: Format } | undefined;
   copied: number | undefined;
 
-  constructor(
-    readonly say: (update: Update) => void,
-    readonly list: (files: File[]) => void,
-  ) {}
+  constructor(readonly say: (update: Update) => void) {}
 
   async choose(_title: string): Promise<void> {
     this.#added += 1;
     const id = this.#added;
     const name = `meeting-${id}.flac`;
     const file: File = { id, name, folder: '/home/me', state: { kind: 'running', done: 0.4, leftS: 90 }, durationMs: 8000, language: null, model: null, preview: '', saved: null };
-    this.#set([...this.#list, file]);
+    this.#put(file);
     setTimeout(() => this.#finish(id), 3000);
   }
 
@@ -50,6 +47,10 @@ export class MockFiles implements FilesBackend {
         return busy ? [{ ...file, state: { kind: 'cancelled' as const } }] : [];
       }),
     );
+  }
+
+  async clear(): Promise<void> {
+    this.#set(this.#list.filter(({ state }) => state.kind === 'running' || state.kind === 'waiting'));
   }
 
   async retry(id: number): Promise<void> {
@@ -102,7 +103,7 @@ export class MockFiles implements FilesBackend {
   add(file: Partial<File>): void {
     this.#added += 1;
     const waiting: File = { id: this.#added, name: `${this.#added}.wav`, folder: '/home/me', state: { kind: 'waiting' }, durationMs: null, language: null, model: null, preview: '', saved: null };
-    this.#set([...this.#list, { ...waiting, ...file }]);
+    this.#put({ ...waiting, ...file });
   }
 
   #finish(id: number): void {
@@ -113,11 +114,18 @@ export class MockFiles implements FilesBackend {
   }
 
   #change(id: number, change: Partial<File>): void {
-    this.#set(this.#list.map((file) => (file.id === id ? { ...file, ...change } : file)));
+    const file = this.#list.find((file) => file.id === id);
+    if (file) this.#put({ ...file, ...change });
+  }
+
+  #put(file: File): void {
+    const at = this.#list.findIndex(({ id }) => id === file.id);
+    this.#list = at < 0 ? [...this.#list, file] : this.#list.with(at, file);
+    this.say({ kind: 'file', file });
   }
 
   #set(list: File[]): void {
     this.#list = list;
-    this.list(list);
+    this.say({ kind: 'files', files: list });
   }
 }

@@ -62,10 +62,7 @@ function past(): Entry[] {
 
 /** A dictation that speaks for itself, so that the page runs in a plain browser. Timers are passed in by tests as fake ones. */
 export class MockBackend implements Backend {
-  readonly files = new MockFiles(
-    (update) => this.say(update),
-    (files) => this.show({ files }),
-  );
+  readonly files = new MockFiles((update) => this.say(update));
   #listener: (update: Update) => void = () => {};
   #ticking: ReturnType<typeof setInterval> | undefined;
   #measuring: ReturnType<typeof setInterval> | undefined;
@@ -83,7 +80,6 @@ export class MockBackend implements Backend {
       { id: 'headset', name: 'Headset' },
     ],
     microphone: null,
-    files: [],
     dropping: false,
     notices: [],
   };

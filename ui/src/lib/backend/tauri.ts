@@ -133,6 +133,9 @@ class TauriFiles implements FilesBackend {
   drop(id: number): Promise<void> {
     return invoke('drop_file', { id });
   }
+  clear(): Promise<void> {
+    return invoke('clear_files');
+  }
   retry(id: number): Promise<void> {
     return invoke('retry_file', { id });
   }
