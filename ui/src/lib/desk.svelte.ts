@@ -6,7 +6,7 @@ export const SPAN = 60;
 /** What the page knows: the last view, the texts as they grow, the level, what is heard. */
 export class Desk {
   view: View | undefined = $state.raw();
-  takes: Take[] = $state([]);
+  takes: Take[] = $state.raw([]);
   /** The recordings in their order. */
   files: File[] = $state.raw([]);
   /** Of the file that is shown. Replaced as a whole: words by the thousand are not watched one by one. */
@@ -69,22 +69,15 @@ export class Desk {
       case 'texts':
         this.takes = update.takes;
         return;
-      case 'text': {
-        const take = this.#take(update.take);
-        take.text = joined(take.text, update.text);
-        take.committed = '';
-        take.tentative = '';
+      case 'text':
+        this.#changeTake(update.take, (take) => ({ text: joined(take.text, update.text), committed: '', tentative: '' }));
         return;
-      }
       case 'rewritten':
-        this.#take(update.take).text = update.text;
+        this.#changeTake(update.take, () => ({ text: update.text }));
         return;
-      case 'live': {
-        const take = this.#take(update.take);
-        take.committed = update.committed;
-        take.tentative = update.tentative;
+      case 'live':
+        this.#changeTake(update.take, () => ({ committed: update.committed, tentative: update.tentative }));
         return;
-      }
       case 'performance':
         this.performance = update.performance;
         this.loads = [...this.loads.slice(1 - SPAN), update.performance.stages.map((stage) => stage.load)];
@@ -112,11 +105,9 @@ export class Desk {
       case 'files':
         this.files = update.files;
         return;
-      case 'file': {
-        const at = this.files.findIndex((file) => file.id === update.file.id);
-        this.files = at < 0 ? [...this.files, update.file] : this.files.with(at, update.file);
+      case 'file':
+        this.files = put(this.files, update.file);
         return;
-      }
       case 'transcript':
         this.transcript = update.transcript;
         return;
@@ -153,13 +144,16 @@ export class Desk {
     void this.backend.changeSettings(settings, this.#changes);
   }
 
-  #take(id: number): Take {
-    const known = this.takes.find((take) => take.id === id);
-    if (known) return known;
-    this.takes.push({ id, text: '', committed: '', tentative: '' });
-    // Read back, for what lies in the array is the reactive proxy of what was pushed.
-    return this.takes[this.takes.length - 1]!;
+  #changeTake(id: number, change: (take: Take) => Partial<Take>): void {
+    const take = this.takes.find((take) => take.id === id) ?? { id, text: '', committed: '', tentative: '' };
+    this.takes = put(this.takes, { ...take, ...change(take) });
   }
+}
+
+/** The list with this item in the place of that of the same number, or at the end. */
+function put<Item extends { id: number }>(list: Item[], item: Item): Item[] {
+  const at = list.findLastIndex(({ id }) => id === item.id);
+  return at < 0 ? [...list, item] : list.with(at, item);
 }
 
 /** Two stretches of text with one space between them. */
