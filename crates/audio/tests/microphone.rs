@@ -25,8 +25,10 @@ fn record(folder: &Path) {
     let mut events = fs::File::create(folder.join("events")).unwrap();
     let mut samples = fs::File::create(folder.join("samples")).unwrap();
     let (sender, played) = std::sync::mpsc::channel();
-    let _playback = std::env::var_os(PLAYED)
-        .map(|path| Playback::start(path.into(), Duration::from_secs(1), move |event| sender.send(event).unwrap()));
+    let mut play = std::env::var_os(PLAYED).map(|path| {
+        move || Playback::start(path.into(), Duration::from_secs(1), move |event| sender.send(event).unwrap())
+    });
+    let mut playback = None;
     loop {
         for event in played.try_iter() {
             match event {
@@ -46,6 +48,8 @@ fn record(folder: &Path) {
             CaptureEvent::Live { device, after } => {
                 println!("live after {} ms", after.as_millis());
                 writeln!(events, "live {device}").unwrap();
+                // Not before: its beginning would not be heard.
+                playback = playback.or_else(|| play.take().map(|play| play()));
             }
             CaptureEvent::Samples(new) => {
                 let bytes: Vec<u8> = new.iter().flat_map(|sample| sample.to_le_bytes()).collect();
