@@ -76,7 +76,7 @@ fn peers(tools: &Tools, options: &Options) -> anyhow::Result<()> {
     process::run(tools.equip(&mut cargo).args(["build", "--release", "--locked", "--package", "amanuensis-benches"]))?;
     let mut script = Command::new(&python);
     script.arg(workspace::root().join("benches/peers.py")).arg("--cache").arg(cache.join("bench"));
-    script.arg("--measure").arg(workspace::root().join("target/release/measure"));
+    script.arg("--measure").arg(workspace::Metadata::read()?.target_directory.join("release/measure"));
     if options.json {
         script.arg("--json");
     }
