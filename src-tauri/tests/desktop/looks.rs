@@ -62,13 +62,15 @@ fn every_view_without_a_tab_is_accessible_in_both_looks() {
     });
 }
 
-/// Texts that do not fit where they stand or reach beyond the window. What is one pixel large is there for screen readers.
+/// Texts that do not fit where they stand or reach beyond the window, and what has to be scrolled sideways. What is one pixel
+/// large is there for screen readers.
 const CUT_OFF: &str = "
+    const scrolls = (element) => getComputedStyle(element).overflowX === 'auto' && element.scrollWidth > element.clientWidth;
     const said = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim() !== '');
     const cut = (element) => getComputedStyle(element).overflowX !== 'visible' && element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1;
     const beyond = (element) => element.getBoundingClientRect().right > innerWidth + 1;
     return [...document.querySelectorAll('body *:not(select, option, .visually-hidden)')]
-        .filter((element) => said(element) && (cut(element) || beyond(element)))
+        .filter((element) => scrolls(element) || (said(element) && (cut(element) || beyond(element))))
         .map((element) => element.outerHTML)";
 
 #[test]

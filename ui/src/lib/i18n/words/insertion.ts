@@ -79,8 +79,8 @@ export const insertion = words({
     keys: 'Touches',
     keysNote: 'Comme « Ctrl+Alt+Space ». Sous Wayland, le bureau décide ; « amanuensis doctor » dit que faire.',
     mode: 'Ce qu’elles font',
-    toggle: 'Une pression commence, une autre termine',
-    hold: 'Enregistrer tant qu’elles sont enfoncées',
+    toggle: 'Un appui commence, un autre termine',
+    hold: 'Enregistrer pendant l’appui',
   },
   it: {
     title: 'In altri programmi',
