@@ -11,17 +11,14 @@ import { languages } from '../src/lib/i18n';
 import Overlay from '../src/Overlay.svelte';
 
 const { marked } = vi.hoisted(() => {
-  /** Text between marks. What it is given stays outside of them: that is data, which has to be marked by itself. */
-  const marked = (value: unknown): unknown => {
-    if (typeof value === 'string') return `⟦${value}⟧`;
-    if (typeof value === 'function') return (...given: unknown[]) => marked(value(...given.map(outside)));
-    if (Array.isArray(value)) return value.map(marked);
-    return value !== null && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, marked(part)])) : value;
+  /** The value with this done to every text in it. What a function says is marked; what it is given is data, which has to be marked by itself. */
+  const each = (value: unknown, change: (text: string) => string): unknown => {
+    if (typeof value === 'string') return change(value);
+    if (typeof value === 'function') return (...given: unknown[]) => marked(value(...given.map((data) => each(data, (text) => `⟧${text}⟦`))));
+    if (Array.isArray(value)) return value.map((part) => each(part, change));
+    return value !== null && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, each(part, change)])) : value;
   };
-  const outside = (value: unknown): unknown => {
-    if (typeof value === 'string') return `⟧${value}⟦`;
-    return value !== null && typeof value === 'object' ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, outside(part)])) : value;
-  };
+  const marked = (value: unknown) => each(value, (text) => `⟦${text}⟧`);
   return { marked };
 });
 
@@ -64,6 +61,12 @@ function unmarked(): string[] {
   return [...new Set(found)];
 }
 
+/** All that can be read after so long comes from the words. */
+async function said(ms = 0): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+  expect(unmarked()).toEqual([]);
+}
+
 let backend: MockBackend;
 
 beforeEach(() => {
@@ -73,51 +76,45 @@ beforeEach(() => {
 
 afterEach(() => vi.useRealTimers());
 
-const settle = (ms = 0) => vi.advanceTimersByTimeAsync(ms);
-
-async function open(view: string): Promise<void> {
-  const tabs = within(screen.getByRole('navigation')).getAllByRole('button');
-  await fireEvent.click(tabs.find((tab) => tab.textContent?.includes(`⟦${view}⟧`))!);
-  await settle();
+/** The window, at this view. */
+async function open(view = 'Dictate'): Promise<void> {
+  render(App, { backend });
+  await vi.advanceTimersByTimeAsync(0);
+  await fireEvent.click(within(screen.getByRole('navigation')).getByRole('button', { name: `⟦${view}⟧` }));
+  await said();
 }
 
 /** Presses everything of this name. */
 async function press(name: RegExp): Promise<void> {
   for (const button of screen.getAllByRole('button', { name })) await fireEvent.click(button);
-  await settle();
+  await said();
 }
 
-const said = () => expect(unmarked()).toEqual([]);
+async function openMenus(): Promise<void> {
+  for (const menu of document.querySelectorAll('summary, [aria-haspopup]')) await fireEvent.click(menu);
+  await said();
+}
 
 test('dictating', async () => {
-  render(App, { backend });
-  await settle();
-  said();
+  await open();
   await press(/Start dictating/);
-  await settle(2000);
-  said();
+  await said(2000);
   await press(/Stop dictating/);
   backend.show({ phase: 'opening', dropping: true });
-  await settle();
-  said();
+  await said();
   const why = { fault: 'npuMemory', detail: 'The NPU needs 80 MiB.' } as const;
   const device = { kind: 'npu-simulated', detail: '', threads: null } as const;
-  backend.show({ model: { kind: 'ready', name: 'small', demo: false, multilingual: true, device, fallback: why } });
-  await settle();
-  said();
-  for (const model of [{ kind: 'loading' }, { kind: 'failed', why }] as const) {
+  const ready = { kind: 'ready', name: 'small', demo: false, multilingual: true, device, fallback: why } as const;
+  for (const model of [ready, { kind: 'loading' }, { kind: 'failed', why }] as const) {
     backend.show({ model, writing: 1, phase: 'idle' });
-    await settle();
-    said();
+    await said();
   }
   backend.say({ kind: 'interrupted', interrupted: [{ id: 1, startedMs: 1, seconds: 12 }] });
-  await settle();
-  said();
+  await said();
 });
 
 test('every notice', async () => {
-  render(App, { backend });
-  await settle();
+  await open();
   const path = '/home/me/talk.srt';
   const kinds = [
     'thrownAway', 'noSpeech', 'microphoneLost', 'noMicrophone', 'notWritten', 'notPolished', 'notCopied', 'noModel', 'settingsDiscarded', 'settingsRefused',
@@ -132,138 +129,92 @@ test('every notice', async () => {
   ] as const;
   const why = { fault: 'noMicrophone', detail: 'No microphone was found.' } as const;
   backend.show({ notices: told.map((what, id) => ({ id, tone: 'error', said: what, why })) });
-  await settle();
-  said();
+  await said();
 });
 
 test('files', async () => {
-  render(App, { backend });
-  await settle();
   await open('Files');
-  said();
   await backend.files.choose('');
   await backend.files.choose('');
-  await settle();
-  said();
-  await settle(3000);
+  await said();
+  await said(3000);
   const why = { fault: 'cutOff', detail: 'It ends.' } as const;
   for (const state of [{ kind: 'failed', why }, { kind: 'cancelled' }, { kind: 'waiting' }, { kind: 'running', done: null, leftS: null }] as const) {
     backend.files.add({ name: 'talk.wav', state, language: 'de', saved: 'talk.srt', model: 'small' });
   }
-  await settle();
-  said();
+  await said();
   await press(/Show the transcript of.*meeting-1/);
-  said();
-  for (const menu of document.querySelectorAll('summary, [aria-haspopup]')) await fireEvent.click(menu);
-  await settle();
-  said();
+  await openMenus();
 });
 
 test('history', async () => {
-  render(App, { backend });
-  await settle();
   await open('History');
-  await settle(1000);
-  said();
-  for (const menu of document.querySelectorAll('[aria-haspopup]')) await fireEvent.click(menu);
-  await settle();
-  said();
+  await said(1000);
+  await openMenus();
   await press(/Delete/);
-  said();
   await fireEvent.input(screen.getByRole('searchbox'), { target: { value: '…' } });
-  await settle(1000);
-  said();
+  await said(1000);
 });
 
 test('models', async () => {
-  render(App, { backend });
-  await settle();
   await open('Models');
-  said();
   await backend.addModel('');
   await backend.downloadModel('tiny');
-  await settle(1000);
-  said();
+  await said(1000);
   await press(/Delete/);
-  said();
 });
 
 test('performance, in the window and as a panel', async () => {
-  render(App, { backend });
-  await settle();
   await open('Performance');
-  said();
-  await settle(2000);
-  said();
+  await said(2000);
   const why = { fault: 'noXrt', detail: 'It is not there.' } as const;
-  const look = backend.say.bind(backend);
+  const say = backend.say.bind(backend);
   vi.spyOn(backend, 'say').mockImplementation((update) => {
-    if (update.kind === 'performance') {
-      const performance = { ...update.performance, npu: { kind: 'unavailable', why } as const, powerW: { kind: 'missing' } as const, speed: null, firstSample: null };
-      return look({ ...update, performance });
-    }
-    look(update);
+    if (update.kind !== 'performance') return say(update);
+    const less = { npu: { kind: 'unavailable', why }, powerW: { kind: 'missing' }, speed: null, firstSample: null } as const;
+    say({ ...update, performance: { ...update.performance, ...less } });
   });
-  await settle(2000);
+  await said(2000);
   expect(document.body.textContent).toContain('XRT');
-  said();
   await press(/Small panel/);
-  await settle(2000);
-  said();
+  await said(2000);
 });
 
 test('settings', async () => {
-  render(App, { backend });
-  await settle();
   await open('Settings');
-  said();
   await backend.chooseWatchedFolder('');
   await backend.testInsertion();
-  await settle();
   for (const button of screen.getAllByRole('switch', { checked: false })) await fireEvent.click(button);
-  await settle();
-  said();
+  await said();
   const why = { fault: 'portTaken', detail: 'It is.' } as const;
   const keys = ['unknown', 'asking', 'none', 'keyring', 'file', 'environment'] as const;
   for (const key of [...keys.map((kind) => ({ kind })), { kind: 'unusable', why } as const]) {
     backend.choose({ key, api: key.kind === 'none' ? { kind: 'changing' } : { kind: 'failed', why }, opening: true });
-    await settle(2000);
-    said();
+    await said(2000);
   }
   await press(/Restore/);
-  said();
 });
 
 test('the guide', async () => {
-  render(App, { backend });
-  await settle();
+  await open();
   await backend.firstStart();
-  await settle();
-  for (let step = 0; step < 5; step += 1) {
-    said();
-    const listen = screen.queryAllByRole('button', { name: /⟦Listen⟧/ });
-    if (listen.length > 0) {
-      await press(/⟦Listen⟧/);
-      await settle(1000);
-      said();
-      await press(/⟦Stop⟧/);
-    }
-    if (step < 4) await press(/⟦Next⟧/);
-  }
+  await said();
+  await press(/⟦Listen⟧/);
+  await said(1000);
+  await press(/⟦Stop⟧/);
+  for (let step = 1; step < 5; step += 1) await press(/⟦Next⟧/);
 });
 
 test('the overlay', async () => {
   const overlay = new MockOverlay();
   render(Overlay, { backend: overlay });
-  await settle();
-  said();
+  await said();
   const why = { fault: 'engineFailed', detail: 'It broke.' } as const;
   const stages = ['waiting', 'opening', 'recording', 'writing', 'written', 'noSpeech', 'cancelled'] as const;
   for (const stage of [...stages.map((kind) => ({ kind })), { kind: 'failed', why } as const]) {
     for (const handsFree of [false, true]) {
       overlay.show({ stage, handsFree, keys: handsFree ? null : 'Ctrl+Alt+Space' });
-      await settle();
-      said();
+      await said();
     }
   }
 });
