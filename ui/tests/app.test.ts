@@ -122,7 +122,7 @@ test('what the machine does is shown while it is asked for, and measured at no o
   await vi.advanceTimersByTimeAsync(1000);
   const shown = screen.getByRole('region', { name: 'Performance' });
   expect(shown.textContent).toContain('14×');
-  expect(within(shown).getByRole('row', { name: /^Encoder \d/ }).textContent).toContain('180 ms');
+  expect(within(shown).getByRole('row', { name: /^Encoder \d/ }).textContent).toContain('180\u00a0ms');
   expect(shown.textContent).toContain('Not in use');
   await speak(500);
   expect(microphone().getAttribute('aria-pressed')).toBe('true');
@@ -142,10 +142,10 @@ test('the last requests are shown by stage, and what no sensor says is said to b
   await show('Performance');
   await vi.advanceTimersByTimeAsync(1000);
   const shown = screen.getByRole('region', { name: 'Performance' });
-  expect(shown.textContent).toContain('18 W');
+  expect(shown.textContent).toContain('18\u00a0W');
   expect(shown.textContent).toContain('Only the administrator may read it');
   expect(within(shown).getByRole('img', { name: 'Last requests, by stage' }).querySelectorAll('rect')).toHaveLength(3 * 4);
-  expect(shown.textContent).toContain('Total 412 ms');
+  expect(shown.textContent).toContain('Total 412\u00a0ms');
 });
 
 test('the window can be a small panel', async () => {
@@ -154,7 +154,7 @@ test('the window can be a small panel', async () => {
   await vi.advanceTimersByTimeAsync(1000);
   await press(screen.getByRole('button', { name: 'Small panel' }));
   await vi.advanceTimersByTimeAsync(1000);
-  expect(screen.getByRole('main', { name: 'Performance' }).textContent).toContain('310 ms');
+  expect(screen.getByRole('main', { name: 'Performance' }).textContent).toContain('310\u00a0ms');
   vi.useRealTimers();
   await check();
   vi.useFakeTimers();

@@ -144,7 +144,7 @@ test('an interrupted dictation is offered until something is decided', async () 
   backend.say({ kind: 'interrupted', interrupted: [{ id: 8, startedMs, seconds: 38.2 }] });
   await settle();
   const offer = screen.getByRole('status', { name: t.history.interrupted });
-  expect(offer.textContent).toContain('02:02 PM, 38 s');
+  expect(offer.textContent).toContain('02:02 PM, 38\u00a0s');
   await press(button(t.history.transcribe, offer));
   expect(offer.textContent?.trim()).toBe('');
 });
@@ -169,5 +169,5 @@ test('the view breaks no accessibility rule', async () => {
 });
 
 test('lengths are said as people say them', () => {
-  expect([seconds(0.4), seconds(38.2), seconds(65), seconds(3725)]).toEqual(['0 s', '38 s', '1:05 min', '1:02:05 h']);
+  expect([seconds(0.4), seconds(38.2), seconds(65), seconds(3725)]).toEqual(['0\u00a0s', '38\u00a0s', '1:05\u00a0min', '1:02:05\u00a0h']);
 });

@@ -108,7 +108,7 @@ test('the system’s language is taken, or the next one that is spoken', () => {
 test('numbers and plural forms are those of the language', () => {
   language.chosen = 'de';
   expect(number(1234567.5, 1)).toBe('1.234.567,5');
-  expect(milliseconds(1234)).toBe('1,2 s');
+  expect(milliseconds(1234)).toBe('1,2\u00a0s');
   expect(percent(0.5)).toMatch(/^50\s%$/);
   language.chosen = 'pt';
   expect(t.performance.requests(0, 0, 0)).toMatch(/^0 pedido concluído,/);

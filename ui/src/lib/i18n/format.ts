@@ -1,4 +1,4 @@
-// Numbers and plural forms as the page's language has them.
+// Numbers and plural forms as the page's language has them. A unit stays in the line of its number.
 
 import { language } from './language.svelte';
 
@@ -24,11 +24,11 @@ export function brief(value: number): string {
 
 /** A temperature. */
 export function celsius(degrees: number): string {
-  return `${number(degrees)} °C`;
+  return `${number(degrees)}\u00a0°C`;
 }
 
 export function watts(value: number): string {
-  return `${brief(value)} W`;
+  return `${brief(value)}\u00a0W`;
 }
 
 /** Minutes and seconds, as on a clock. */
@@ -38,11 +38,11 @@ export function minutes(seconds: number): string {
 
 /** A time, in the unit in which it is easily read. */
 export function milliseconds(ms: number): string {
-  return ms < 1000 ? `${brief(ms)} ms` : `${number(ms / 1000, 1)} s`;
+  return ms < 1000 ? `${brief(ms)}\u00a0ms` : `${number(ms / 1000, 1)}\u00a0s`;
 }
 
 export function mebibytes(value: number): string {
-  return `${brief(value)} MiB`;
+  return `${brief(value)}\u00a0MiB`;
 }
 
 /** A file's length in 10^6 bytes, in the unit that file managers show. */
@@ -86,9 +86,9 @@ export function languageNames(codes: readonly string[]): (readonly [string, stri
 /** A length of time as a person says it: `38 s`, `1:05 min`, `1:02:05 h`. */
 export function seconds(length: number): string {
   const whole = Math.round(length);
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return `${whole}\u00a0s`;
   const two = (value: number) => String(value).padStart(2, '0');
   const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes}:${two(whole % 60)} min`;
-  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)} h`;
+  if (minutes < 60) return `${minutes}:${two(whole % 60)}\u00a0min`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}\u00a0h`;
 }
