@@ -57,6 +57,8 @@ fn every_view_without_a_tab_is_accessible_in_both_looks() {
             stage.app_again(&["--cancel"]);
             letter.until("the overlay is gone", || letter.seen(TITLE).is_none());
             stage.page.switch_to_window(main.clone()).await.expect("the main window is there");
+            // It says that something was thrown away.
+            stage.press("Dismiss").await;
         }
         stage.close().await;
     });

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use amanuensis_test_support::keyring::keyring;
-use amanuensis_test_support::speak;
+use amanuensis_test_support::{heard, speak};
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use serde_json::json;
 
 use super::stage::{Setting, Stage, accessibility_rules};
-use super::{ALERT, FILE, SAID, STATUS, TAKE, TRANSCRIPT, drive, has_model, is_written};
+use super::{ALERT, FILE, SAID, STATUS, TAKE, TRANSCRIPT, UNDERSTOOD, drive, has_model, is_written};
 
 const SETTINGS: &str = "[role=region][aria-label=Settings]";
 const FOOTER: &str = "[aria-label='Model and device in use']";
@@ -180,8 +180,11 @@ fn every_view_is_accessible_in_both_looks_and_in_a_narrow_window() {
         stage.press("Start dictating").await;
         stage.wait_for(STATUS, |text| text.starts_with("Listening")).await;
         stage.check_accessibility(&rules).await;
-        stage.microphone.play(&voice);
+        let playing = stage.microphone.begin(&voice);
+        // Some words are settled by now, and others are not.
+        stage.wait_for(TRANSCRIPT, |text| heard(SAID, text) >= UNDERSTOOD / 2.0).await;
         stage.shoot("dictating").await;
+        playing.wait();
         stage.press("Stop dictating").await;
         stage.wait_for(TRANSCRIPT, is_written).await;
         stage.wait_for(STATUS, |text| text.starts_with("Press and speak")).await;
@@ -205,6 +208,10 @@ fn every_view_is_accessible_in_both_looks_and_in_a_narrow_window() {
                 }
                 if view == "Performance" {
                     stage.wait_for("[aria-label=Performance]", |text| text.contains("MiB")).await;
+                    // There is something to be seen of what the machine does.
+                    stage.dictate(&voice).await;
+                    stage.press("Stop dictating").await;
+                    stage.wait_for(STATUS, |text| text.starts_with("Press and speak")).await;
                 }
                 stage.check_accessibility(&rules).await;
                 stage.shoot(&format!("{}-{look}", view.to_lowercase())).await;
