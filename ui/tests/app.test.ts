@@ -53,6 +53,11 @@ test('a page of words is read from its end, and an empty one from its top', asyn
   vi.spyOn(HTMLElement.prototype, 'scrollHeight', 'get').mockReturnValue(700);
   await speak(3000);
   expect(transcript().scrollTop).toBe(700);
+  // Who has scrolled back is not torn away.
+  transcript().scrollTop = 100;
+  await fireEvent.scroll(transcript());
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(transcript().scrollTop).toBe(100);
   await fireEvent.keyDown(window, { key: 'Escape' });
   await vi.advanceTimersByTimeAsync(0);
   expect(transcript().scrollTop).toBe(0);
