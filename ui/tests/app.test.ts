@@ -18,6 +18,7 @@ beforeEach(async () => {
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
+  vi.unstubAllGlobals();
 });
 
 const microphone = () => screen.getByRole('button', { name: /dictating/ });
@@ -61,6 +62,14 @@ test('a page of words is read from its end, and an empty one from its top', asyn
   await fireEvent.keyDown(window, { key: 'Escape' });
   await vi.advanceTimersByTimeAsync(0);
   expect(transcript().scrollTop).toBe(0);
+});
+
+test('in a low window the words have the room of the large button', async () => {
+  const dock = () => screen.getByRole('region', { name: t.dictate.title });
+  expect(dock().classList).not.toContain('small');
+  vi.stubGlobal('innerHeight', 480);
+  await fireEvent(window, new Event('resize'));
+  expect(dock().classList).toContain('small');
 });
 
 test('Escape throws the recording away', async () => {
