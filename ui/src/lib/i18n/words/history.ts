@@ -108,7 +108,7 @@ export const history = words({
   fr: {
     search: 'Chercher dans ce que vous avez dit',
     emptyTitle: 'Rien pour l’instant',
-    emptyHint: 'Ce que vous dictez est conservé ici, sur cette machine seulement. Les réglages disent combien de temps.',
+    emptyHint: 'Ce que vous dictez est conservé ici, sur cet ordinateur seulement. Les réglages disent combien de temps.',
     nothingFound: 'Rien trouvé',
     deleteAll: 'Tout supprimer',
     deleted: (count) => plural(count, { one: 'Une entrée a été supprimée.', other: `${count} entrées ont été supprimées.` }),
@@ -176,7 +176,7 @@ export const history = words({
   pt: {
     search: 'Buscar no que você disse',
     emptyTitle: 'Nada aqui ainda',
-    emptyHint: 'O que você dita fica guardado aqui, só nesta máquina. As configurações dizem por quanto tempo.',
+    emptyHint: 'O que você dita fica guardado aqui, só neste computador. As configurações dizem por quanto tempo.',
     nothingFound: 'Nada encontrado',
     deleteAll: 'Excluir tudo',
     deleted: (count) => plural(count, { one: 'Um registro foi excluído.', other: `${count} registros foram excluídos.` }),

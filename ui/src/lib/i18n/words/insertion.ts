@@ -108,7 +108,7 @@ export const insertion = words({
     automaticNote: 'O que você dita vai para o programa em primeiro plano. Se for esta janela, fica aqui.',
     way: 'Modo tentado primeiro',
     wayNote: 'Se falhar, os outros vêm em seguida. Vale só para este ambiente.',
-    bestWay: 'O adequado a esta área de trabalho',
+    bestWay: 'O adequado a este ambiente',
     ways: { 'virtual-keyboard': 'Teclado virtual (Wayland)', xtest: 'Teclas (X11)', portal: 'Digitado pelo ambiente (portal)', paste: 'Área de transferência e colar', ydotool: 'Área de transferência e ydotool' },
     restoreClipboard: 'Restaurar a área de transferência',
     test: 'Testar todos os modos',
