@@ -16,15 +16,9 @@ pub fn run(consent: Consent) -> anyhow::Result<bool> {
     setup::build_ui(&tools)?;
     let images = workspace::root().join("docs/images");
     let mut cargo = workspace::cargo();
-    tools.equip(&mut cargo).args([
-        "nextest",
-        "run",
-        "--package",
-        "amanuensis-app",
-        "--no-capture",
-        "--filterset",
-        WALK,
-    ]);
+    // Of the whole workspace, as the tests are: else everything is built anew for the features of one package.
+    let run = ["nextest", "run", "--workspace", "--no-capture", "--filterset", WALK];
+    tools.equip(&mut cargo).args(run);
     let mut reason = None;
     let well = process::watch(cargo.env("AMANUENSIS_SHOTS", &images), |line| {
         if line.starts_with("skipped: ") {
