@@ -17,7 +17,10 @@ beforeEach(async () => {
   await press(within(screen.getByRole('navigation')).getByRole('button', { name: 'Files' }));
 });
 
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const button = (name: string | RegExp) => screen.getByRole('button', { name });
 const names = () => screen.getAllByRole('button', { name: /^Show the transcript/ }).map((row) => row.textContent);
@@ -59,6 +62,38 @@ test('those that are over are taken off the list at once', async () => {
   await press(button('Clear finished'));
   expect(names()).toEqual(['waiting.wav']);
   expect(screen.queryByRole('button', { name: 'Clear finished' })).toBeNull();
+});
+
+test('of a long list those rows are built that are near, and one that has the focus', async () => {
+  let say: IntersectionObserverCallback = () => {};
+  let root: IntersectionObserverInit['root'];
+  class Observer {
+    constructor(callback: IntersectionObserverCallback, options: IntersectionObserverInit) {
+      say = callback;
+      root = options.root;
+    }
+    observe(): void {}
+    unobserve(): void {}
+  }
+  vi.stubGlobal('IntersectionObserver', Observer);
+  for (const name of ['a.wav', 'b.wav']) backend.files.add({ name, state: { kind: 'done' }, preview: `What ${name} says.` });
+  await vi.advanceTimersByTimeAsync(0);
+  const [a, b] = screen.getAllByRole('listitem') as [HTMLElement, HTMLElement];
+  const move = async (target: HTMLElement, isIntersecting: boolean) => {
+    say([{ target, isIntersecting, boundingClientRect: { height: 70 } } as unknown as IntersectionObserverEntry], {} as IntersectionObserver);
+    await vi.advanceTimersByTimeAsync(0);
+  };
+  expect(root).toBe(a.closest('section'));
+  expect(screen.queryAllByRole('button', { name: /^Show the transcript/ })).toHaveLength(0);
+  expect(a.textContent).toMatch(/a\.wav *What a\.wav says/);
+  for (const row of [a, b]) await move(row, true);
+  expect(names()).toEqual(['a.wav', 'b.wav']);
+  button('Show the transcript of a.wav').focus();
+  for (const row of [a, b]) await move(row, false);
+  expect(names()).toEqual(['a.wav']);
+  expect(b.style.minHeight).toBe('70px');
+  await move(b, true);
+  expect(b.style.minHeight).toBe('');
 });
 
 test('the list is put in another order by keyboard, and the focus stays with the file', async () => {
