@@ -1,4 +1,5 @@
 import type { Backend, Choices, File, FileTranscript, History, InsertionTest, Interrupted, Models, Performance, Playing, Settings, Take, Update, View } from './backend';
+import { put } from './put';
 
 /** Seconds of load that are shown. */
 export const SPAN = 60;
@@ -148,12 +149,6 @@ export class Desk {
     const take = this.takes.find((take) => take.id === id) ?? { id, text: '', committed: '', tentative: '' };
     this.takes = put(this.takes, { ...take, ...change(take) });
   }
-}
-
-/** The list with this item in the place of that of the same number, or at the end. */
-function put<Item extends { id: number }>(list: Item[], item: Item): Item[] {
-  const at = list.findLastIndex(({ id }) => id === item.id);
-  return at < 0 ? [...list, item] : list.with(at, item);
 }
 
 /** Two stretches of text with one space between them. */

@@ -1,3 +1,4 @@
+import { put } from '../put';
 import type { FilesBackend, Format } from './files';
 import type { File } from './wire/File';
 import type { Spoken } from './wire/Spoken';
@@ -119,8 +120,7 @@ export class MockFiles implements FilesBackend {
   }
 
   #put(file: File): void {
-    const at = this.#list.findIndex(({ id }) => id === file.id);
-    this.#list = at < 0 ? [...this.#list, file] : this.#list.with(at, file);
+    this.#list = put(this.#list, file);
     this.say({ kind: 'file', file });
   }
 
