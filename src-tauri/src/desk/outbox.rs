@@ -140,7 +140,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Outbox, PAUSE};
-    use crate::wire::{Model, Phase, Played, Playing, Update, View};
+    use crate::wire::{File, FileState, Model, Phase, Played, Playing, Update, View};
 
     fn view(writing: u32) -> View {
         View {
@@ -230,6 +230,36 @@ mod tests {
         page.flush(start + PAUSE);
         assert_eq!(page.received.try_iter().collect::<Vec<_>>(), [vec![last, Update::Playing { playing: None }]]);
         assert_eq!(page.outbox.due(start), None);
+    }
+
+    #[test]
+    fn of_files_the_newest_is_told_in_the_order_of_the_list() {
+        let file = |id, state| File {
+            id,
+            name: format!("{id}.wav"),
+            folder: "/".to_owned(),
+            state,
+            duration_ms: None,
+            language: None,
+            model: None,
+            preview: String::new(),
+            saved: None,
+        };
+        let one = |id, state| Update::File { file: file(id, state) };
+        let (mut page, start) = Watched::new();
+        for update in [one(1, FileState::Waiting), one(2, FileState::Waiting), one(1, FileState::Done)] {
+            page.outbox.push(update);
+        }
+        page.flush(start + PAUSE);
+        let told = vec![one(1, FileState::Done), one(2, FileState::Waiting)];
+        assert_eq!(page.received.try_iter().collect::<Vec<_>>(), [told]);
+        let whole = Update::Files { files: vec![file(2, FileState::Done)] };
+        for update in [one(2, FileState::Done), whole.clone(), one(3, FileState::Waiting)] {
+            page.outbox.push(update);
+        }
+        page.flush(start + 2 * PAUSE);
+        let told = vec![whole, one(3, FileState::Waiting)];
+        assert_eq!(page.received.try_iter().collect::<Vec<_>>(), [told]);
     }
 
     #[test]
